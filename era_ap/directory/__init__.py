@@ -1,0 +1,1 @@
+"""Domains and SIP accounts, and the index from a MAC to the accounts that own it."""

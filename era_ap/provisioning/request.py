@@ -1,0 +1,93 @@
+"""The transport-neutral question and its answers: what TFTP and HTTP ask of provisioning.
+
+Owns the shapes that cross the border between an edge and the domain. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from era_ap.errors import Reason
+
+
+class Transport(enum.Enum):
+    """How the question came."""
+
+    TFTP = "tftp"
+    HTTP = "http"
+    HTTPS = "https"
+    CLI = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """One request for a file.
+
+    ``name`` is the name as the phone wrote it (decoded, not normalised), ``peer`` the textual address it came
+    from, ``local`` the textual address it was sent to ("" where unknown).
+    """
+
+    name: str
+    peer: str
+    transport: Transport
+    local: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom and what an answer concerns, for the journal; every field is empty where it is not known."""
+
+    mac: str = ""
+    account: str = ""
+    file: str = ""
+    model: str = ""
+    revision: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A whole file in memory."""
+
+    data: bytes
+    reason: Reason
+    subject: Subject
+    xml: bool = False
+
+
+class Stream(Protocol):
+    """A file too large to be held in memory once per phone; read in pieces, off the event loop.
+
+    ``read`` gives exactly ``length`` bytes (fewer only at the end of the file), at once from memory or later;
+    it fails with ``Refused`` (FILE_CHANGED, STORAGE_BUSY, FILE_UNREADABLE). ``close`` may be called at any time.
+    """
+
+    size: int
+    reason: Reason
+    subject: Subject
+
+    def read(self, offset: int, length: int) -> bytes | Awaitable[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No file. ``reason.outcome`` says what the transport answers; nothing else may reach the phone."""
+
+    reason: Reason
+    subject: Subject
+
+
+Reply = Content | Stream | Refusal
+
+
+class Opener(Protocol):
+    """What a transport needs of provisioning: an answer now, or a promise of one."""
+
+    def open(self, request: FileRequest) -> Reply | Awaitable[Reply]: ...
