@@ -1,0 +1,312 @@
+"""The one place where it is decided what a phone gets, the same for every transport (spec 5).
+
+Owns the order static file, mask, account, template, filling; the reuse of a rendering for a short time; the
+memory of refusals. Does no I/O: a static file is named, not read, and host names or computing time that
+are lacking are reported (``NamesNeeded``, ``TIME_LIMIT``) for an edge to supply.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from era_ap.errors import Outcome, Reason, Refused
+from era_ap.provisioning.gates import gate_of_phone
+from era_ap.provisioning.language import Kind
+from era_ap.provisioning.names import MaskTable, builtin_masks, compile_mask
+from era_ap.provisioning.render import Budget, ConstantSource, Line, Rendering, Scope, render
+from era_ap.provisioning.request import Content, Refusal, Subject
+from era_ap.provisioning.resolution import Resolution, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from era_ap.directory.index import DirectoryIndex
+    from era_ap.directory.model import Account, Domain
+    from era_ap.provisioning.catalogue import Catalogue, StaticFile
+    from era_ap.provisioning.gates import Gate
+    from era_ap.provisioning.language import Template
+    from era_ap.provisioning.request import FileRequest
+
+KEPT_BYTES = 64 * 1024 * 1024
+KEPT_ANSWERS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the site configuration says about filling in files; ``gates`` are the site's SG addresses."""
+
+    site: str
+    master_domain: str
+    gates: tuple[Gate, ...] = ()
+    missing_is_error: bool = False
+    required: tuple[str, ...] = ("sipuser.login", "sipuser.password")
+    reuse_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class StaticHit:
+    """A ready-made file of ``configs/`` answers the request; an edge reads it."""
+
+    entry: StaticFile
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The immutable things a rendering was made of; equal sources give an equally good rendering."""
+
+    templates: tuple[Template | None, ...]
+    accounts: tuple[Account, ...]
+    domains: tuple[Domain | None, ...]
+    site_constants: Mapping[str, str]
+    bases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A rendering to be done; holds all it needs, so that it may be done in any thread."""
+
+    key: tuple[str, str]
+    template: Template
+    scope: Scope
+    subject: Subject
+    found: Resolution
+
+    def render(self, clock: Callable[[], float], seconds: float, *, trace: bool = False) -> Rendering:
+        """Fill in the template; raises ``Refused`` or ``NamesNeeded``."""
+        return render(self.template, self.scope, Budget(clock, seconds=seconds), trace=trace)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An answer kept for repetition: until ``until``, and only while what it was made of is in service."""
+
+    reply: Content | Refusal
+    until: float
+    revisions: tuple[int, int]
+    files: tuple[str, ...] = ()
+    sources: Sources | None = None
+
+
+class Provisioner:
+    """Answers requests from the catalogue and the directory in service.
+
+    ``addresses`` gives the known addresses of a host name (None: not known yet). Catalogue and directory
+    are None until their first load; assign to swap them.
+    """
+
+    def __init__(self, rules: Rules, addresses: Callable[[str], tuple[str, ...] | None]) -> None:
+        self.rules = rules
+        self.addresses = addresses
+        self.catalogue: Catalogue | None = None
+        self.directory: DirectoryIndex | None = None
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._kept_bytes = 0
+        self._builtin = builtin_masks()
+        self._masks = MaskTable(self._builtin)
+        self._masks_of: Domain | None = None
+
+    def reconfigure(self, rules: Rules) -> None:
+        """Take new rules; nothing that was made under the old ones is repeated."""
+        self.rules = rules
+        self._kept.clear()
+        self._kept_bytes = 0
+
+    # --- answering
+
+    def answer(self, request: FileRequest, now: float) -> Content | Refusal | StaticHit | Filling:
+        """Decide about ``request`` at ``now`` (seconds, monotonic); never raises for what a phone asks."""
+        key = (request.name, request.local)
+        kept = self._kept.get(key)
+        if kept is not None and self._is_good(kept, key, now):
+            return kept.reply
+        found = self.resolve(request.name)
+        if found.refusal is not None:
+            return self.refuse(key, found.refusal, subject_of(found), now)
+        if found.static is not None:
+            return StaticHit(found.static, subject_of(found))
+        return self.filling(found, request.local)
+
+    def fill(self, filling: Filling, rendering: Rendering, now: float) -> Content:
+        """Make the answer of a finished rendering and keep it for repetition."""
+        reason = Reason.RENDERED if filling.scope.lines else Reason.COMMON
+        content = Content(rendering.data, reason, filling.subject, rendering.kind is Kind.XML)
+        files = (filling.template.name, *rendering.files)
+        again = content if reason is Reason.COMMON else replace(content, reason=Reason.REUSED)
+        self._keep(
+            filling.key,
+            _Kept(
+                again,
+                now + self.rules.reuse_seconds,
+                self._revisions(),
+                files,
+                self._sources(filling.found, files),
+            ),
+        )
+        return content
+
+    def refuse(self, key: tuple[str, str], refused: Refused, subject: Subject, now: float) -> Refusal:
+        """Make the refusal and keep it; errors of a template are not computed again for every retry."""
+        through = f" (through {' > '.join(refused.chain)})" if refused.chain else ""
+        refusal = Refusal(refused.reason, replace(subject, detail=refused.detail + through))
+        if refused.reason.outcome is not Outcome.UNAVAILABLE:
+            self._keep(key, _Kept(refusal, now + self.rules.reuse_seconds, self._revisions()))
+        return refusal
+
+    # --- the steps, also used by explain
+
+    def resolve(self, name: str) -> Resolution:
+        """Which file, phone and template ``name`` means; see ``resolution``."""
+        return resolve(name, self.catalogue, self.directory, self.mask_table())
+
+    def filling(self, found: Resolution, local: str) -> Filling:
+        """Prepare the rendering of a resolution that has a template; ``local`` is our address, if known."""
+        assert found.template is not None
+        return Filling(
+            key=(found.name, local),
+            template=found.template,
+            scope=self._scope(found, local),
+            subject=subject_of(found),
+            found=found,
+        )
+
+    def mask_table(self) -> MaskTable:
+        """The master domain's masks, then the built-in ones; a mask that is not valid is left out."""
+        master = self._domain(self.rules.master_domain)
+        if master is not self._masks_of:
+            usable = []
+            for number, spec in enumerate(master.masks if master else (), 1):
+                try:
+                    usable.append(compile_mask(spec, f"mask {number} of {self.rules.master_domain}"))
+                except Refused:
+                    continue  # ``check`` and ``explain`` report it; one bad mask must not take the others down
+            self._masks = MaskTable((*usable, *self._builtin))
+            self._masks_of = master
+        return self._masks
+
+    def _scope(self, found: Resolution, local: str) -> Scope:
+        rules = self.rules
+        catalogue = self.catalogue
+        assert catalogue is not None
+        phone = found.phone
+        lines = tuple(
+            Line(account, device, device.line) for account, device in (phone.lines if phone else ())
+        )
+        domain = self._domain(lines[0].account.key.domain) if lines else None
+        master = self._domain(rules.master_domain)
+        constants = [ConstantSource(f"domain {domain.name}", domain.constants)] if domain else []
+        if master is not None and master is not domain:
+            constants.append(ConstantSource(f"master domain {master.name}", master.constants))
+        constants.append(ConstantSource(f"site {rules.site}", catalogue.constants))
+        defaults, gate_address = self._defaults(found, lines, domain, local)
+        constants.append(ConstantSource("the daemon", defaults))
+        return Scope(
+            templates=catalogue.template,
+            bases=found.bases,
+            type=found.match.mask.type or "" if found.match else "",
+            lines=lines,
+            constants=tuple(constants),
+            reserved={
+                "domain": lines[0].account.key.domain if lines else rules.master_domain,
+                "sg.addr": gate_address,
+            },
+            addresses=self.addresses,
+            missing_is_error=rules.missing_is_error,
+            required=rules.required,
+            rng=random.Random(),
+            new_id=lambda: str(uuid.uuid4()),
+        )
+
+    def _defaults(
+        self, found: Resolution, lines: tuple[Line, ...], domain: Domain | None, local: str
+    ) -> tuple[dict[str, str], str | Refused]:
+        """Constants of the lowest priority, and the address of the gate or why there is none."""
+        defaults = {"site": self.rules.site, "server.addr": local}
+        if found.mac:
+            defaults |= {
+                "phone.mac": found.mac,
+                "phone.mac_upper": found.mac.upper(),
+                "phone.model": found.model,
+            }
+        try:
+            bound = gate_of_phone(
+                lines[0].account.fields if lines else {},
+                registers=lines[0].account.registers if lines else True,
+                settings=domain.settings if domain else {},
+                gates=self.rules.gates,
+                mac=found.mac,
+            )
+        except Refused as refusal:
+            return defaults, refusal
+        return defaults | {"sg.port": str(bound.port), "sg.proto": bound.proto}, bound.address
+
+    def _domain(self, name: str) -> Domain | None:
+        return self.directory.domain(name) if self.directory is not None else None
+
+    # --- keeping
+
+    def _revisions(self) -> tuple[int, int]:
+        return (
+            self.catalogue.revision if self.catalogue is not None else -1,
+            self.directory.revision if self.directory is not None else -1,
+        )
+
+    def _is_good(self, kept: _Kept, key: tuple[str, str], now: float) -> bool:
+        if now >= kept.until:
+            return False
+        revisions = self._revisions()
+        if revisions == kept.revisions:
+            return True
+        if kept.sources is None:
+            return False
+        found = self.resolve(key[0])
+        if found.template is None or self._sources(found, kept.files) != kept.sources:
+            return False
+        kept.revisions = revisions
+        return True
+
+    def _sources(self, found: Resolution, files: tuple[str, ...]) -> Sources:
+        catalogue = self.catalogue
+        assert catalogue is not None
+        phone = found.phone
+        accounts = tuple(account for account, _ in phone.lines) if phone else ()
+        domains = dict.fromkeys((*(account.key.domain for account in accounts), self.rules.master_domain))
+        return Sources(
+            templates=tuple(catalogue.template(name) for name in files),
+            accounts=accounts,
+            domains=tuple(self._domain(name) for name in domains),
+            site_constants=catalogue.constants,
+            bases=found.bases,
+        )
+
+    def _keep(self, key: tuple[str, str], kept: _Kept) -> None:
+        self._forget(key)
+        self._kept[key] = kept
+        self._kept_bytes += _weight(kept)
+        while len(self._kept) > KEPT_ANSWERS or self._kept_bytes > KEPT_BYTES:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self._kept_bytes -= _weight(gone)
+
+
+def subject_of(found: Resolution) -> Subject:
+    """Whom and what a resolution concerns, for the journal."""
+    phone = found.phone
+    return Subject(
+        mac=found.mac,
+        account=str(phone.lines[0][0].key) if phone else "",
+        file=found.path or found.name[:512],
+        model=found.model,
+        revision=found.template.revision if found.template else "",
+    )
+
+
+def _weight(kept: _Kept) -> int:
+    return 512 + (len(kept.reply.data) if isinstance(kept.reply, Content) else 0)
