@@ -44,21 +44,19 @@ class Reason(enum.Enum):
         self.advice = advice
         return self
 
+    # fmt: off  (a table: one row, one line)
     # --- served
-    STATIC = "static", Outcome.SERVED, "Served from configs/ as it is."
-    RENDERED = "rendered", Outcome.SERVED, "Filled in for this phone."
-    REUSED = "reused", Outcome.SERVED, "The rendering of a moment ago, byte for byte."
-    COMMON = "common", Outcome.SERVED, "A common file, filled with constants only."
-    UPLOADED = "uploaded", Outcome.SERVED, "The phone's upload was stored in the sink."
+    STATIC = ("static", Outcome.SERVED, "Served from configs/ as it is.")
+    RENDERED = ("rendered", Outcome.SERVED, "Filled in for this phone.")
+    REUSED = ("reused", Outcome.SERVED, "The rendering of a moment ago, byte for byte.")
+    COMMON = ("common", Outcome.SERVED, "A common file, filled with constants only.")
+    UPLOADED = ("uploaded", Outcome.SERVED, "The phone's upload was stored in the sink.")
 
     # --- no such thing
     NO_MASK = (
         "no-mask",
         Outcome.NOT_FOUND,
-        (
-            "No file of that name in configs/ and no mask fits the name. "
-            "Add a mask to settings.ap_options.masks of the master domain."
-        ),
+        "No file of that name in configs/ and no mask fits the name. Add a mask to settings.ap_options.masks of the master domain.",
     )
     MAC_ZERO = (
         "mac-zero",
@@ -78,27 +76,27 @@ class Reason(enum.Enum):
     TEMPLATE_MISSING = (
         "template-missing",
         Outcome.NOT_FOUND,
-        (
-            "templates/ has no template of this model and type. Add one, or map the model in models.yml with 'like'."
-        ),
+        "templates/ has no template of this model and type. Add one, or map the model in models.yml with 'like'.",
     )
     COMMON_TEMPLATE_MISSING = (
         "common-template-missing",
         Outcome.NOT_FOUND,
-        ("The mask names a template that is not in templates/. Add the file or correct the mask."),
+        "The mask names a template that is not in templates/. Add the file or correct the mask.",
     )
     STATIC_AMBIGUOUS = (
         "static-ambiguous",
         Outcome.NOT_FOUND,
-        (
-            "configs/ has several files whose names differ only in letter case. Keep one, or ask with the exact case."
-        ),
+        "configs/ has several files whose names differ only in letter case. Keep one, or ask with the exact case.",
     )
-    STATIC_IS_FOLDER = "static-is-folder", Outcome.NOT_FOUND, "The name is a folder of configs/, not a file."
+    STATIC_IS_FOLDER = (
+        "static-is-folder",
+        Outcome.NOT_FOUND,
+        "The name is a folder of configs/, not a file.",
+    )
     FIRMWARE_UNSUPPORTED = (
         "firmware-unsupported",
         Outcome.NOT_FOUND,
-        ("models.yml lists firmware ranges for this model and none holds the phone's version. Add a range."),
+        "models.yml lists firmware ranges for this model and none holds the phone's version. Add a range.",
     )
 
     # --- refused
@@ -107,17 +105,14 @@ class Reason(enum.Enum):
         Outcome.REFUSED,
         "The phone asked for an empty name; check the file name in its DHCP options.",
     )
-    NAME_TRAVERSAL = "name-traversal", Outcome.REFUSED, "A name with '..' never leaves the storage."
-    NAME_INVALID = "name-invalid", Outcome.REFUSED, "The name holds control characters or is not text."
-    NAME_DRIVE = "name-drive", Outcome.REFUSED, "The name begins with a drive letter."
-    NAME_TOO_LONG = "name-too-long", Outcome.REFUSED, "Names are limited to 512 characters."
+    NAME_TRAVERSAL = ("name-traversal", Outcome.REFUSED, "A name with '..' never leaves the storage.")
+    NAME_INVALID = ("name-invalid", Outcome.REFUSED, "The name holds control characters or is not text.")
+    NAME_DRIVE = ("name-drive", Outcome.REFUSED, "The name begins with a drive letter.")
+    NAME_TOO_LONG = ("name-too-long", Outcome.REFUSED, "Names are limited to 512 characters.")
     MAC_CONFLICT = (
         "mac-conflict",
         Outcome.REFUSED,
-        (
-            "Accounts of different domains claim this MAC; serving would hand one tenant's secrets to another. "
-            "Remove it from all domains but one."
-        ),
+        "Accounts of different domains claim this MAC; serving would hand one tenant's secrets to another. Remove it from all domains but one.",
     )
     NETWORK_CLOSED = (
         "network-closed",
@@ -127,9 +122,7 @@ class Reason(enum.Enum):
     THROTTLED = (
         "throttled",
         Outcome.REFUSED,
-        (
-            "This address asked for too many names that do not exist (ext.misses); it is served again when the window passes."
-        ),
+        "This address asked for too many names that do not exist (ext.misses); it is served again when the window passes.",
     )
     WRITE_REFUSED = (
         "write-refused",
@@ -144,10 +137,7 @@ class Reason(enum.Enum):
     NO_GATE = (
         "no-gate",
         Outcome.REFUSED,
-        (
-            "An account without registration has no usable gate on this site. "
-            "Correct 'gates' of the device or default_sipuser_noreg_gates of the domain."
-        ),
+        "An account without registration has no usable gate on this site. Correct 'gates' of the device or default_sipuser_noreg_gates of the domain.",
     )
     LICENCE_EXCEEDED = (
         "licence-exceeded",
@@ -166,24 +156,24 @@ class Reason(enum.Enum):
         Outcome.BROKEN,
         "The template is not UTF-8 (or not what its XML declaration says).",
     )
-    TEMPLATE_TOO_LARGE = "template-too-large", Outcome.BROKEN, "A template is limited to 1 MiB."
+    TEMPLATE_TOO_LARGE = ("template-too-large", Outcome.BROKEN, "A template is limited to 1 MiB.")
     TEMPLATE_UNREADABLE = (
         "template-unreadable",
         Outcome.BROKEN,
         "The template exists and cannot be read; check its permissions.",
     )
-    INCLUDE_MISSING = "include-missing", Outcome.BROKEN, "An included file is not in templates/."
-    INCLUDE_CYCLE = "include-cycle", Outcome.BROKEN, "Files include each other in a circle."
-    INCLUDE_OUTSIDE = "include-outside", Outcome.BROKEN, "An include names a path outside templates/."
+    INCLUDE_MISSING = ("include-missing", Outcome.BROKEN, "An included file is not in templates/.")
+    INCLUDE_CYCLE = ("include-cycle", Outcome.BROKEN, "Files include each other in a circle.")
+    INCLUDE_OUTSIDE = ("include-outside", Outcome.BROKEN, "An include names a path outside templates/.")
     DEPTH_LIMIT = (
         "depth-limit",
         Outcome.BROKEN,
         "Placeholders or includes are nested more than 32 levels deep.",
     )
-    EXPANSION_LIMIT = "expansion-limit", Outcome.BROKEN, "The template needs more than 10,000 expansions."
-    OUTPUT_LIMIT = "output-limit", Outcome.BROKEN, "The filled file is larger than 1 MiB."
-    TIME_LIMIT = "time-limit", Outcome.BROKEN, "Filling the template took more than 0.5 s of computing."
-    RANDOM_RANGE = "random-range", Outcome.BROKEN, "[random.N] needs a whole number N of at least 1."
+    EXPANSION_LIMIT = ("expansion-limit", Outcome.BROKEN, "The template needs more than 10,000 expansions.")
+    OUTPUT_LIMIT = ("output-limit", Outcome.BROKEN, "The filled file is larger than 1 MiB.")
+    TIME_LIMIT = ("time-limit", Outcome.BROKEN, "Filling the template took more than 0.5 s of computing.")
+    RANDOM_RANGE = ("random-range", Outcome.BROKEN, "[random.N] needs a whole number N of at least 1.")
     ACCOUNT_IN_COMMON = (
         "account-in-common",
         Outcome.BROKEN,
@@ -194,7 +184,7 @@ class Reason(enum.Enum):
         Outcome.BROKEN,
         "The account has BLF keys and templates/ has no <model>.blf.",
     )
-    BLF_INVALID = "blf-invalid", Outcome.BROKEN, "The BLF list must be a list of numbers or of objects."
+    BLF_INVALID = ("blf-invalid", Outcome.BROKEN, "The BLF list must be a list of numbers or of objects.")
     ACCOUNT_TEMPLATE_MISSING = (
         "account-template-missing",
         Outcome.BROKEN,
@@ -203,7 +193,7 @@ class Reason(enum.Enum):
     REQUIRED_MISSING = (
         "required-missing",
         Outcome.BROKEN,
-        ("A field of ext.required is missing or empty; no phone gets an empty credential."),
+        "A field of ext.required is missing or empty; no phone gets an empty credential.",
     )
     FIELD_MISSING = (
         "field-missing",
@@ -228,12 +218,16 @@ class Reason(enum.Enum):
     OVERRIDE_DIALECT = (
         "override-dialect",
         Outcome.BROKEN,
-        ("The template has no 'key = value', 'key: value' or 'SET key value' lines to correct."),
+        "The template has no 'key = value', 'key: value' or 'SET key value' lines to correct.",
     )
-    OVERRIDE_XPATH = "override-xpath", Outcome.BROKEN, "An override's key is not a usable XPath."
-    OVERRIDE_FRAGMENT = "override-fragment", Outcome.BROKEN, "An override's XML fragment is not well-formed."
-    XML_BROKEN = "xml-broken", Outcome.BROKEN, "The filled file is not well-formed XML."
-    XML_ENTITY = "xml-entity", Outcome.BROKEN, "The file declares a DTD or entities; they are never read."
+    OVERRIDE_XPATH = ("override-xpath", Outcome.BROKEN, "An override's key is not a usable XPath.")
+    OVERRIDE_FRAGMENT = (
+        "override-fragment",
+        Outcome.BROKEN,
+        "An override's XML fragment is not well-formed.",
+    )
+    XML_BROKEN = ("xml-broken", Outcome.BROKEN, "The filled file is not well-formed XML.")
+    XML_ENTITY = ("xml-entity", Outcome.BROKEN, "The file declares a DTD or entities; they are never read.")
     OUTPUT_ENCODING = (
         "output-encoding",
         Outcome.BROKEN,
@@ -244,7 +238,7 @@ class Reason(enum.Enum):
         Outcome.BROKEN,
         "templates/models.yml is not valid; its last good version is in service.",
     )
-    MODEL_CYCLE = "model-cycle", Outcome.BROKEN, "models.yml maps models to each other in a circle."
+    MODEL_CYCLE = ("model-cycle", Outcome.BROKEN, "models.yml maps models to each other in a circle.")
     CONSTANTS_INVALID = (
         "constants-invalid",
         Outcome.BROKEN,
@@ -265,20 +259,20 @@ class Reason(enum.Enum):
         Outcome.BROKEN,
         "A device of the account is not {mac, device_model, …} or its MAC is not 12 hex digits.",
     )
-    DOMAIN_INVALID = "domain-invalid", Outcome.BROKEN, "The domain's settings cannot be read."
-    FILE_OUTSIDE = "file-outside", Outcome.BROKEN, "A symbolic link leaves the storage and is not followed."
+    DOMAIN_INVALID = ("domain-invalid", Outcome.BROKEN, "The domain's settings cannot be read.")
+    FILE_OUTSIDE = ("file-outside", Outcome.BROKEN, "A symbolic link leaves the storage and is not followed.")
     FILE_HARD_LINK = (
         "file-hard-link",
         Outcome.BROKEN,
         "The file has a second name (hard link) that may lie outside the storage; copy it instead.",
     )
-    FILE_SPECIAL = "file-special", Outcome.BROKEN, "Not a regular file."
+    FILE_SPECIAL = ("file-special", Outcome.BROKEN, "Not a regular file.")
     FILE_UNREADABLE = (
         "file-unreadable",
         Outcome.BROKEN,
         "A file of configs/ cannot be read; check its permissions.",
     )
-    INTERNAL = "internal", Outcome.BROKEN, "A defect of the daemon; the log has the particulars."
+    INTERNAL = ("internal", Outcome.BROKEN, "A defect of the daemon; the log has the particulars.")
 
     # --- not now
     STORAGE_UNAVAILABLE = (
@@ -286,7 +280,7 @@ class Reason(enum.Enum):
         Outcome.UNAVAILABLE,
         "The storage has not been readable since the start.",
     )
-    STORAGE_BUSY = "storage-busy", Outcome.UNAVAILABLE, "The storage did not answer in time."
+    STORAGE_BUSY = ("storage-busy", Outcome.UNAVAILABLE, "The storage did not answer in time.")
     FILE_CHANGED = (
         "file-changed",
         Outcome.UNAVAILABLE,
@@ -309,8 +303,8 @@ class Reason(enum.Enum):
     )
 
     # --- our own configuration (never the answer to a request)
-    CONFIG_UNREADABLE = "config-unreadable", Outcome.BROKEN, "The site configuration cannot be read."
-    CONFIG_INVALID = "config-invalid", Outcome.BROKEN, "A value of the site configuration is not usable."
+    CONFIG_UNREADABLE = ("config-unreadable", Outcome.BROKEN, "The site configuration cannot be read.")
+    CONFIG_INVALID = ("config-invalid", Outcome.BROKEN, "A value of the site configuration is not usable.")
     CONFIG_UNKNOWN_KEY = (
         "config-unknown-key",
         Outcome.BROKEN,
@@ -323,12 +317,13 @@ class Reason(enum.Enum):
         Outcome.PROTOCOL,
         "TFTP knows octet and netascii here; 'mail' is obsolete (RFC 1350).",
     )
-    MALFORMED = "malformed", Outcome.PROTOCOL, "The request is not a TFTP packet."
-    PEER_ERROR = "peer-error", Outcome.ABORTED, "The phone ended the transfer with an ERROR."
-    PEER_GONE = "peer-gone", Outcome.ABORTED, "The phone's port is closed (ICMP)."
-    PEER_SILENT = "peer-silent", Outcome.ABORTED, "The phone stopped answering."
-    EVICTED = "evicted", Outcome.ABORTED, "The oldest idle transfer gave way to a new one."
-    STOPPED = "stopped", Outcome.ABORTED, "The daemon stopped before the transfer ended."
+    MALFORMED = ("malformed", Outcome.PROTOCOL, "The request is not a TFTP packet.")
+    PEER_ERROR = ("peer-error", Outcome.ABORTED, "The phone ended the transfer with an ERROR.")
+    PEER_GONE = ("peer-gone", Outcome.ABORTED, "The phone's port is closed (ICMP).")
+    PEER_SILENT = ("peer-silent", Outcome.ABORTED, "The phone stopped answering.")
+    EVICTED = ("evicted", Outcome.ABORTED, "The oldest idle transfer gave way to a new one.")
+    STOPPED = ("stopped", Outcome.ABORTED, "The daemon stopped before the transfer ended.")
+    # fmt: on
 
 
 class Refused(Exception):  # noqa: N818 - the field's word: a request is refused, with a reason

@@ -26,7 +26,7 @@ AT_ONCE = 8
 
 
 class Resolver:
-    """Keeps an ``AddressBook`` fresh. ``servers`` are addresses of name servers, none: those of the system."""
+    """Keeps an ``AddressBook`` fresh. ``servers`` are addresses of name servers; none: the system's."""
 
     def __init__(
         self, book: AddressBook, now: Callable[[], float], servers: Sequence[str] = (), *, port: int = 53

@@ -59,10 +59,10 @@ class AddressBook:
 
     def due(self, now: float) -> tuple[str, ...]:
         """Names to ask for now: literal ones by TTL, built ones while they are in use."""
-        for name in [
-            n for n, e in self._names.items() if n not in self._literal and now - e.used > IDLE_SECONDS
-        ]:
-            del self._names[name]
+        idle = [name for name, entry in self._names.items() if now - entry.used > IDLE_SECONDS]
+        for name in idle:
+            if name not in self._literal:
+                del self._names[name]
         return tuple(name for name, entry in self._names.items() if entry.due <= now)
 
     def learn(self, name: str, addresses: tuple[str, ...], ttl: float, now: float) -> None:

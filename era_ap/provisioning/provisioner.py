@@ -183,7 +183,7 @@ class Provisioner:
                 try:
                     usable.append(compile_mask(spec, f"mask {number} of {self.rules.master_domain}"))
                 except Refused:
-                    continue  # ``check`` and ``explain`` report it; one bad mask must not take the others down
+                    continue  # ``check`` and ``explain`` report it; one bad mask must not take others down
             self._masks = MaskTable((*usable, *self._builtin))
             self._masks_of = master
         return self._masks

@@ -64,7 +64,7 @@ class Stream(Protocol):
     """A file too large to be held in memory once per phone; read in pieces, off the event loop.
 
     ``read`` gives exactly ``length`` bytes (fewer only at the end of the file), at once from memory or later;
-    it fails with ``Refused`` (FILE_CHANGED, STORAGE_BUSY, FILE_UNREADABLE). ``close`` may be called at any time.
+    it fails with ``Refused`` (FILE_CHANGED, STORAGE_BUSY, FILE_UNREADABLE). ``close`` may be called any time.
     """
 
     size: int

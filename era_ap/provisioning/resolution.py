@@ -1,7 +1,8 @@
 """Which file, phone and template a requested name means (spec 5, steps 1 to 5).
 
-Owns the order of the decisions and keeps what each of them found, so that a refusal can be explained as well
-as an answer. Does not fill in anything (``render``) and reads no files: catalogue and directory are in memory.
+Owns the order of the decisions and keeps what each of them found, so that a refusal can be explained as
+well as an answer. Does not fill in anything (``render``) and reads no
+files: catalogue and directory are in memory.
 """
 
 from __future__ import annotations
