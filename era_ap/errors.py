@@ -44,7 +44,8 @@ class Reason(enum.Enum):
         self.advice = advice
         return self
 
-    # fmt: off  (a table: one row, one line)
+    # A table: one row, one line.
+    # fmt: off
     # --- served
     STATIC = ("static", Outcome.SERVED, "Served from configs/ as it is.")
     RENDERED = ("rendered", Outcome.SERVED, "Filled in for this phone.")
@@ -53,270 +54,86 @@ class Reason(enum.Enum):
     UPLOADED = ("uploaded", Outcome.SERVED, "The phone's upload was stored in the sink.")
 
     # --- no such thing
-    NO_MASK = (
-        "no-mask",
-        Outcome.NOT_FOUND,
-        "No file of that name in configs/ and no mask fits the name. Add a mask to settings.ap_options.masks of the master domain.",
-    )
-    MAC_ZERO = (
-        "mac-zero",
-        Outcome.NOT_FOUND,
-        "000000000000 is never a phone; give the common file a mask with a template.",
-    )
-    MAC_UNKNOWN = (
-        "mac-unknown",
-        Outcome.NOT_FOUND,
-        "No account owns this MAC. Add it to opts.ap_devices of the account.",
-    )
-    MODEL_MISSING = (
-        "model-missing",
-        Outcome.NOT_FOUND,
-        "The account names no model. Set device_model beside the MAC.",
-    )
-    TEMPLATE_MISSING = (
-        "template-missing",
-        Outcome.NOT_FOUND,
-        "templates/ has no template of this model and type. Add one, or map the model in models.yml with 'like'.",
-    )
-    COMMON_TEMPLATE_MISSING = (
-        "common-template-missing",
-        Outcome.NOT_FOUND,
-        "The mask names a template that is not in templates/. Add the file or correct the mask.",
-    )
-    STATIC_AMBIGUOUS = (
-        "static-ambiguous",
-        Outcome.NOT_FOUND,
-        "configs/ has several files whose names differ only in letter case. Keep one, or ask with the exact case.",
-    )
-    STATIC_IS_FOLDER = (
-        "static-is-folder",
-        Outcome.NOT_FOUND,
-        "The name is a folder of configs/, not a file.",
-    )
-    FIRMWARE_UNSUPPORTED = (
-        "firmware-unsupported",
-        Outcome.NOT_FOUND,
-        "models.yml lists firmware ranges for this model and none holds the phone's version. Add a range.",
-    )
+    NO_MASK = ("no-mask", Outcome.NOT_FOUND, "No file of that name in configs/ and no mask fits the name. Add a mask to settings.ap_options.masks of the master domain.")
+    MAC_ZERO = ("mac-zero", Outcome.NOT_FOUND, "000000000000 is never a phone; give the common file a mask with a template.")
+    MAC_UNKNOWN = ("mac-unknown", Outcome.NOT_FOUND, "No account owns this MAC. Add it to opts.ap_devices of the account.")
+    MODEL_MISSING = ("model-missing", Outcome.NOT_FOUND, "The account names no model. Set device_model beside the MAC.")
+    TEMPLATE_MISSING = ("template-missing", Outcome.NOT_FOUND, "templates/ has no template of this model and type. Add one, or map the model in models.yml with 'like'.")
+    COMMON_TEMPLATE_MISSING = ("common-template-missing", Outcome.NOT_FOUND, "The mask names a template that is not in templates/. Add the file or correct the mask.")
+    STATIC_AMBIGUOUS = ("static-ambiguous", Outcome.NOT_FOUND, "configs/ has several files whose names differ only in letter case. Keep one, or ask with the exact case.")
+    STATIC_IS_FOLDER = ("static-is-folder", Outcome.NOT_FOUND, "The name is a folder of configs/, not a file.")
+    FIRMWARE_UNSUPPORTED = ("firmware-unsupported", Outcome.NOT_FOUND, "models.yml lists firmware ranges for this model and none holds the phone's version. Add a range.")
 
     # --- refused
-    NAME_EMPTY = (
-        "name-empty",
-        Outcome.REFUSED,
-        "The phone asked for an empty name; check the file name in its DHCP options.",
-    )
+    NAME_EMPTY = ("name-empty", Outcome.REFUSED, "The phone asked for an empty name; check the file name in its DHCP options.")
     NAME_TRAVERSAL = ("name-traversal", Outcome.REFUSED, "A name with '..' never leaves the storage.")
     NAME_INVALID = ("name-invalid", Outcome.REFUSED, "The name holds control characters or is not text.")
     NAME_DRIVE = ("name-drive", Outcome.REFUSED, "The name begins with a drive letter.")
     NAME_TOO_LONG = ("name-too-long", Outcome.REFUSED, "Names are limited to 512 characters.")
-    MAC_CONFLICT = (
-        "mac-conflict",
-        Outcome.REFUSED,
-        "Accounts of different domains claim this MAC; serving would hand one tenant's secrets to another. Remove it from all domains but one.",
-    )
-    NETWORK_CLOSED = (
-        "network-closed",
-        Outcome.REFUSED,
-        "The source address is in none of the networks of ext.allow.",
-    )
-    THROTTLED = (
-        "throttled",
-        Outcome.REFUSED,
-        "This address asked for too many names that do not exist (ext.misses); it is served again when the window passes.",
-    )
-    WRITE_REFUSED = (
-        "write-refused",
-        Outcome.REFUSED,
-        "Uploads are off; name a folder in ext.uploads to take phones' logs.",
-    )
-    UPLOAD_LIMIT = (
-        "upload-limit",
-        Outcome.REFUSED,
-        "The upload sink is full or the file is larger than ext.upload_bytes.",
-    )
-    NO_GATE = (
-        "no-gate",
-        Outcome.REFUSED,
-        "An account without registration has no usable gate on this site. Correct 'gates' of the device or default_sipuser_noreg_gates of the domain.",
-    )
-    LICENCE_EXCEEDED = (
-        "licence-exceeded",
-        Outcome.REFUSED,
-        "The account lists more device addresses than it has licences.",
-    )
+    MAC_CONFLICT = ("mac-conflict", Outcome.REFUSED, "Accounts of different domains claim this MAC; serving would hand one tenant's secrets to another. Remove it from all domains but one.")
+    NETWORK_CLOSED = ("network-closed", Outcome.REFUSED, "The source address is in none of the networks of ext.allow.")
+    THROTTLED = ("throttled", Outcome.REFUSED, "This address asked for too many names that do not exist (ext.misses); it is served again when the window passes.")
+    WRITE_REFUSED = ("write-refused", Outcome.REFUSED, "Uploads are off; name a folder in ext.uploads to take phones' logs.")
+    UPLOAD_LIMIT = ("upload-limit", Outcome.REFUSED, "The upload sink is full or the file is larger than ext.upload_bytes.")
+    NO_GATE = ("no-gate", Outcome.REFUSED, "An account without registration has no usable gate on this site. Correct 'gates' of the device or default_sipuser_noreg_gates of the domain.")
+    LICENCE_EXCEEDED = ("licence-exceeded", Outcome.REFUSED, "The account lists more device addresses than it has licences.")
 
     # --- the template or the account is wrong
-    TEMPLATE_SYNTAX = (
-        "template-syntax",
-        Outcome.BROKEN,
-        "A placeholder is opened and not closed, or is malformed.",
-    )
-    TEMPLATE_ENCODING = (
-        "template-encoding",
-        Outcome.BROKEN,
-        "The template is not UTF-8 (or not what its XML declaration says).",
-    )
+    TEMPLATE_SYNTAX = ("template-syntax", Outcome.BROKEN, "A placeholder is opened and not closed, or is malformed.")
+    TEMPLATE_ENCODING = ("template-encoding", Outcome.BROKEN, "The template is not UTF-8 (or not what its XML declaration says).")
     TEMPLATE_TOO_LARGE = ("template-too-large", Outcome.BROKEN, "A template is limited to 1 MiB.")
-    TEMPLATE_UNREADABLE = (
-        "template-unreadable",
-        Outcome.BROKEN,
-        "The template exists and cannot be read; check its permissions.",
-    )
+    TEMPLATE_UNREADABLE = ("template-unreadable", Outcome.BROKEN, "The template exists and cannot be read; check its permissions.")
     INCLUDE_MISSING = ("include-missing", Outcome.BROKEN, "An included file is not in templates/.")
     INCLUDE_CYCLE = ("include-cycle", Outcome.BROKEN, "Files include each other in a circle.")
     INCLUDE_OUTSIDE = ("include-outside", Outcome.BROKEN, "An include names a path outside templates/.")
-    DEPTH_LIMIT = (
-        "depth-limit",
-        Outcome.BROKEN,
-        "Placeholders or includes are nested more than 32 levels deep.",
-    )
+    DEPTH_LIMIT = ("depth-limit", Outcome.BROKEN, "Placeholders or includes are nested more than 32 levels deep.")
     EXPANSION_LIMIT = ("expansion-limit", Outcome.BROKEN, "The template needs more than 10,000 expansions.")
     OUTPUT_LIMIT = ("output-limit", Outcome.BROKEN, "The filled file is larger than 1 MiB.")
     TIME_LIMIT = ("time-limit", Outcome.BROKEN, "Filling the template took more than 0.5 s of computing.")
     RANDOM_RANGE = ("random-range", Outcome.BROKEN, "[random.N] needs a whole number N of at least 1.")
-    ACCOUNT_IN_COMMON = (
-        "account-in-common",
-        Outcome.BROKEN,
-        "A common file has no account: [sipuser], [blf] and [accounts] cannot be filled.",
-    )
-    BLF_TEMPLATE_MISSING = (
-        "blf-template-missing",
-        Outcome.BROKEN,
-        "The account has BLF keys and templates/ has no <model>.blf.",
-    )
+    ACCOUNT_IN_COMMON = ("account-in-common", Outcome.BROKEN, "A common file has no account: [sipuser], [blf] and [accounts] cannot be filled.")
+    BLF_TEMPLATE_MISSING = ("blf-template-missing", Outcome.BROKEN, "The account has BLF keys and templates/ has no <model>.blf.")
     BLF_INVALID = ("blf-invalid", Outcome.BROKEN, "The BLF list must be a list of numbers or of objects.")
-    ACCOUNT_TEMPLATE_MISSING = (
-        "account-template-missing",
-        Outcome.BROKEN,
-        "[accounts] needs the file <model>.account in templates/.",
-    )
-    REQUIRED_MISSING = (
-        "required-missing",
-        Outcome.BROKEN,
-        "A field of ext.required is missing or empty; no phone gets an empty credential.",
-    )
-    FIELD_MISSING = (
-        "field-missing",
-        Outcome.BROKEN,
-        "The account lacks a field of the template and ext.missing is 'error'.",
-    )
-    CONSTANT_MISSING = (
-        "constant-missing",
-        Outcome.BROKEN,
-        "A constant is defined nowhere and ext.missing is 'error'.",
-    )
-    NAME_UNRESOLVED = (
-        "name-unresolved",
-        Outcome.BROKEN,
-        "[nslookup] found no address and ext.missing is 'error'.",
-    )
-    OVERRIDE_FORM = (
-        "override-form",
-        Outcome.BROKEN,
-        "An override is an object, a list of {path, value} or a string.",
-    )
-    OVERRIDE_DIALECT = (
-        "override-dialect",
-        Outcome.BROKEN,
-        "The template has no 'key = value', 'key: value' or 'SET key value' lines to correct.",
-    )
+    ACCOUNT_TEMPLATE_MISSING = ("account-template-missing", Outcome.BROKEN, "[accounts] needs the file <model>.account in templates/.")
+    REQUIRED_MISSING = ("required-missing", Outcome.BROKEN, "A field of ext.required is missing or empty; no phone gets an empty credential.")
+    FIELD_MISSING = ("field-missing", Outcome.BROKEN, "The account lacks a field of the template and ext.missing is 'error'.")
+    CONSTANT_MISSING = ("constant-missing", Outcome.BROKEN, "A constant is defined nowhere and ext.missing is 'error'.")
+    NAME_UNRESOLVED = ("name-unresolved", Outcome.BROKEN, "[nslookup] found no address and ext.missing is 'error'.")
+    OVERRIDE_FORM = ("override-form", Outcome.BROKEN, "An override is an object, a list of {path, value} or a string.")
+    OVERRIDE_DIALECT = ("override-dialect", Outcome.BROKEN, "The template has no 'key = value', 'key: value' or 'SET key value' lines to correct.")
     OVERRIDE_XPATH = ("override-xpath", Outcome.BROKEN, "An override's key is not a usable XPath.")
-    OVERRIDE_FRAGMENT = (
-        "override-fragment",
-        Outcome.BROKEN,
-        "An override's XML fragment is not well-formed.",
-    )
+    OVERRIDE_FRAGMENT = ("override-fragment", Outcome.BROKEN, "An override's XML fragment is not well-formed.")
     XML_BROKEN = ("xml-broken", Outcome.BROKEN, "The filled file is not well-formed XML.")
     XML_ENTITY = ("xml-entity", Outcome.BROKEN, "The file declares a DTD or entities; they are never read.")
-    OUTPUT_ENCODING = (
-        "output-encoding",
-        Outcome.BROKEN,
-        "A value has characters that the template's encoding cannot carry.",
-    )
-    MODELS_INVALID = (
-        "models-invalid",
-        Outcome.BROKEN,
-        "templates/models.yml is not valid; its last good version is in service.",
-    )
+    OUTPUT_ENCODING = ("output-encoding", Outcome.BROKEN, "A value has characters that the template's encoding cannot carry.")
+    MODELS_INVALID = ("models-invalid", Outcome.BROKEN, "templates/models.yml is not valid; its last good version is in service.")
     MODEL_CYCLE = ("model-cycle", Outcome.BROKEN, "models.yml maps models to each other in a circle.")
-    CONSTANTS_INVALID = (
-        "constants-invalid",
-        Outcome.BROKEN,
-        "constants/<Site>.cfg has a line that is not 'key = value'.",
-    )
-    MASK_INVALID = (
-        "mask-invalid",
-        Outcome.BROKEN,
-        "A mask of the master domain is not text or {mask, type, template}.",
-    )
-    ACCOUNT_INVALID = (
-        "account-invalid",
-        Outcome.BROKEN,
-        "The account's file cannot be read; its last good version, if any, is in service.",
-    )
-    DEVICE_INVALID = (
-        "device-invalid",
-        Outcome.BROKEN,
-        "A device of the account is not {mac, device_model, …} or its MAC is not 12 hex digits.",
-    )
+    CONSTANTS_INVALID = ("constants-invalid", Outcome.BROKEN, "constants/<Site>.cfg has a line that is not 'key = value'.")
+    MASK_INVALID = ("mask-invalid", Outcome.BROKEN, "A mask of the master domain is not text or {mask, type, template}.")
+    ACCOUNT_INVALID = ("account-invalid", Outcome.BROKEN, "The account's file cannot be read; its last good version, if any, is in service.")
+    DEVICE_INVALID = ("device-invalid", Outcome.BROKEN, "A device of the account is not {mac, device_model, …} or its MAC is not 12 hex digits.")
     DOMAIN_INVALID = ("domain-invalid", Outcome.BROKEN, "The domain's settings cannot be read.")
     FILE_OUTSIDE = ("file-outside", Outcome.BROKEN, "A symbolic link leaves the storage and is not followed.")
-    FILE_HARD_LINK = (
-        "file-hard-link",
-        Outcome.BROKEN,
-        "The file has a second name (hard link) that may lie outside the storage; copy it instead.",
-    )
+    FILE_HARD_LINK = ("file-hard-link", Outcome.BROKEN, "The file has a second name (hard link) that may lie outside the storage; copy it instead.")
     FILE_SPECIAL = ("file-special", Outcome.BROKEN, "Not a regular file.")
-    FILE_UNREADABLE = (
-        "file-unreadable",
-        Outcome.BROKEN,
-        "A file of configs/ cannot be read; check its permissions.",
-    )
+    FILE_UNREADABLE = ("file-unreadable", Outcome.BROKEN, "A file of configs/ cannot be read; check its permissions.")
     INTERNAL = ("internal", Outcome.BROKEN, "A defect of the daemon; the log has the particulars.")
 
     # --- not now
-    STORAGE_UNAVAILABLE = (
-        "storage-unavailable",
-        Outcome.UNAVAILABLE,
-        "The storage has not been readable since the start.",
-    )
+    STORAGE_UNAVAILABLE = ("storage-unavailable", Outcome.UNAVAILABLE, "The storage has not been readable since the start.")
     STORAGE_BUSY = ("storage-busy", Outcome.UNAVAILABLE, "The storage did not answer in time.")
-    FILE_CHANGED = (
-        "file-changed",
-        Outcome.UNAVAILABLE,
-        "The file changes while it is being served; it is served again when it rests.",
-    )
-    DIRECTORY_UNAVAILABLE = (
-        "directory-unavailable",
-        Outcome.UNAVAILABLE,
-        "The directory has not been readable since the start.",
-    )
-    TRANSFER_LIMIT = (
-        "transfer-limit",
-        Outcome.UNAVAILABLE,
-        "Too many transfers at once (ext.transfers, ext.transfers_per_address).",
-    )
-    RATE_LIMIT = (
-        "rate-limit",
-        Outcome.REFUSED,
-        "This address asks more often than ext.requests_per_second allows.",
-    )
+    FILE_CHANGED = ("file-changed", Outcome.UNAVAILABLE, "The file changes while it is being served; it is served again when it rests.")
+    DIRECTORY_UNAVAILABLE = ("directory-unavailable", Outcome.UNAVAILABLE, "The directory has not been readable since the start.")
+    TRANSFER_LIMIT = ("transfer-limit", Outcome.UNAVAILABLE, "Too many transfers at once (ext.transfers, ext.transfers_per_address).")
+    RATE_LIMIT = ("rate-limit", Outcome.REFUSED, "This address asks more often than ext.requests_per_second allows.")
 
     # --- our own configuration (never the answer to a request)
     CONFIG_UNREADABLE = ("config-unreadable", Outcome.BROKEN, "The site configuration cannot be read.")
     CONFIG_INVALID = ("config-invalid", Outcome.BROKEN, "A value of the site configuration is not usable.")
-    CONFIG_UNKNOWN_KEY = (
-        "config-unknown-key",
-        Outcome.BROKEN,
-        "The site configuration has a key that does not exist.",
-    )
+    CONFIG_UNKNOWN_KEY = ("config-unknown-key", Outcome.BROKEN, "The site configuration has a key that does not exist.")
 
     # --- TFTP itself
-    MODE_UNSUPPORTED = (
-        "mode-unsupported",
-        Outcome.PROTOCOL,
-        "TFTP knows octet and netascii here; 'mail' is obsolete (RFC 1350).",
-    )
+    MODE_UNSUPPORTED = ("mode-unsupported", Outcome.PROTOCOL, "TFTP knows octet and netascii here; 'mail' is obsolete (RFC 1350).")
     MALFORMED = ("malformed", Outcome.PROTOCOL, "The request is not a TFTP packet.")
     PEER_ERROR = ("peer-error", Outcome.ABORTED, "The phone ended the transfer with an ERROR.")
     PEER_GONE = ("peer-gone", Outcome.ABORTED, "The phone's port is closed (ICMP).")
