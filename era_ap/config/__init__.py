@@ -1,0 +1,29 @@
+"""The site configuration (spec 3): one YAML or JSON file that describes the site and every role of it.
+
+Owns what operators write, its defaults and its checks; all problems are reported at once. Does not own what
+is done with a value, and opens no socket: an interface name stays a name until the edge resolves it.
+"""
+
+from era_ap.config.ext import Ext, Log, LogFormat, LogLevel, Misses, Missing, PortRange
+from era_ap.config.loading import load, parse
+from era_ap.config.problems import ConfigError
+from era_ap.config.roles import PnpUrlProto
+from era_ap.config.site import ApRole, Gate, Interface, Site
+
+__all__ = [
+    "ApRole",
+    "ConfigError",
+    "Ext",
+    "Gate",
+    "Interface",
+    "Log",
+    "LogFormat",
+    "LogLevel",
+    "Misses",
+    "Missing",
+    "PnpUrlProto",
+    "PortRange",
+    "Site",
+    "load",
+    "parse",
+]

@@ -1,0 +1,186 @@
+"""``ext`` of an ap role: ports, limits and policies of this daemon, each with its default (spec 3).
+
+Owns the keys, their ranges and their one-line meaning (``description``), which deploy/site.yml repeats. Does
+not own what a limit does.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from ipaddress import ip_network
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+
+from era_ap.config.fields import (
+    AddressField,
+    Flag,
+    Int,
+    NetworkField,
+    PathField,
+    Seconds,
+    Shape,
+    as_text,
+    distinct,
+    matching,
+    one_of,
+    some,
+)
+from era_ap.config.problems import DisagreementError
+
+
+class LogFormat(enum.StrEnum):
+    """Form of a log line; AUTO is console on a terminal, JSON elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(enum.StrEnum):
+    """The least severe message that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Missing(enum.StrEnum):
+    """What a template gets for a field or constant that does not exist (spec 6)."""
+
+    EMPTY = "empty"
+    ERROR = "error"
+
+
+class PortRange(NamedTuple):
+    """UDP ports, both ends included."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"{self.low}-{self.high}"
+
+
+def _as_ports(value: object) -> PortRange:
+    if isinstance(value, PortRange):
+        return value
+    found = re.fullmatch(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})", as_text(value))
+    if found and int(found[1]) <= int(found[2]) <= 65535:
+        return PortRange(int(found[1]), int(found[2]))
+    raise ValueError("must be LOW-HIGH, two ports from 1 to 65535 in rising order")
+
+
+_REQUIRED = matching(
+    r"sipuser(\.[^\s.\[\]]+)+", "must be a field of the account as a template writes it, like sipuser.login"
+)
+_Listen = Annotated[tuple[AddressField, ...], AfterValidator(some), AfterValidator(distinct)]
+_Allow = Annotated[tuple[NetworkField, ...], AfterValidator(some), AfterValidator(distinct)]
+_Required = Annotated[tuple[Annotated[str, BeforeValidator(_REQUIRED)], ...], AfterValidator(distinct)]
+_Ports = Annotated[PortRange, PlainValidator(_as_ports)]
+_Missing = Annotated[Missing, BeforeValidator(one_of(Missing))]
+_LogFormat = Annotated[LogFormat, BeforeValidator(one_of(LogFormat))]
+_LogLevel = Annotated[LogLevel, BeforeValidator(one_of(LogLevel))]
+
+_LOCAL = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "::1/128",
+    "fe80::/10",
+)
+
+
+class Misses(Shape):
+    """How many names that do not exist one address may ask for within a window of seconds."""
+
+    count: Int = Field(
+        default=20, ge=0, le=1_000_000, description="misses allowed per address and window; 0: no limit"
+    )
+    window: Seconds = Field(
+        default=60.0, ge=1, le=86_400, description="seconds after which a miss is forgotten"
+    )
+
+
+class Log(Shape):
+    """What is logged and how."""
+
+    format: _LogFormat = Field(default=LogFormat.AUTO, description="auto, json or console")
+    level: _LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error")
+
+
+class Ext(Shape):
+    """Everything of an ap role that the role's own keys do not say; ``Ext()`` is all defaults."""
+
+    listen: _Listen = Field(
+        default=("0.0.0.0", "::"),  # noqa: S104 - phones are everywhere; ext.allow is the fence
+        description="addresses to serve TFTP on",
+    )
+    allow: _Allow = Field(
+        default=tuple(ip_network(text) for text in _LOCAL),
+        description="networks that are served; all others are refused",
+    )
+    single_port: Flag = Field(
+        default=False, description="answer from the TFTP port itself, for NAT and containers"
+    )
+    blksize: Int = Field(
+        default=1428, ge=8, le=65464, description="largest block size agreed to, bytes (RFC 2348)"
+    )
+    windowsize: Int = Field(
+        default=16, ge=1, le=64, description="largest window agreed to, blocks (RFC 7440)"
+    )
+    tid_ports: _Ports | None = Field(
+        default=None, description="UDP ports of transfers, LOW-HIGH; absent: the kernel chooses"
+    )
+    transfers: Int = Field(default=4096, ge=1, le=1_000_000, description="transfers at once")
+    transfers_per_address: Int = Field(
+        default=256, ge=1, le=1_000_000, description="transfers at once of one address"
+    )
+    requests_per_second: Int = Field(
+        default=100, ge=1, le=1_000_000, description="requests per second of one address"
+    )
+    misses: Misses = Field(default=Misses(), description="throttle for addresses that try names")
+    uploads: PathField | None = Field(
+        default=None, description="folder for what phones upload; absent: uploads are refused"
+    )
+    upload_bytes: Int = Field(default=1 << 20, ge=1, le=1 << 30, description="largest upload, bytes")
+    upload_count: Int = Field(
+        default=10_000, ge=1, le=10_000_000, description="most files in the folder of uploads"
+    )
+    missing: _Missing = Field(
+        default=Missing.EMPTY, description="missing field or constant: empty (and a warning) or error"
+    )
+    required: _Required = Field(
+        default=("sipuser.login", "sipuser.password"),
+        description="fields without which no file is issued (the password only where the account registers)",
+    )
+    reuse_seconds: Seconds = Field(
+        default=30.0, ge=0, le=3600, description="how long a repeated request gets the same bytes"
+    )
+    poll_seconds: Seconds = Field(
+        default=0.5, ge=0.1, le=2, description="pause between two looks for changes"
+    )
+    storage_seconds: Seconds = Field(
+        default=1.5, ge=0.1, le=60, description="time limit of one read of the storage"
+    )
+    dns: Annotated[tuple[AddressField, ...], AfterValidator(distinct)] = Field(
+        default=(), description="name servers for [nslookup]; empty: those of the system"
+    )
+    drain_seconds: Seconds = Field(
+        default=10.0, ge=0, le=600, description="time running transfers get when the role stops"
+    )
+    log: Log = Field(default=Log(), description="the daemon's own log")
+    journal: PathField | None = Field(
+        default=None, description="file with one record per request; absent: the log only"
+    )
+
+    @model_validator(mode="after")
+    def _one_port_or_many(self) -> Self:
+        if self.single_port and self.tid_ports:
+            raise DisagreementError("has both single_port and tid_ports; keep one")
+        return self

@@ -1,0 +1,95 @@
+"""Shape of the top level of a site file, with the addresses of directory and ZooKeeper (spec 3, 4, 9).
+
+Owns the top-level keys and their notation. Roles are only known to be a list here; ``reading`` reads each.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo
+
+from era_ap.config.fields import (
+    Alias,
+    DomainField,
+    InterfaceField,
+    PathField,
+    Shape,
+    as_domain,
+    as_text,
+    matching,
+    resolve,
+)
+
+_SQL = ("sqlite", "postgresql", "mysql", "mariadb")
+_CHROOT = re.compile(r"(/[^/\s]+)+")
+_IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\]")
+
+
+def as_directory(value: object, info: ValidationInfo) -> Path:
+    """``yaml:PATH``: the folder of a directory of YAML files, relative to the configuration file."""
+    if isinstance(value, Path):
+        return value
+    scheme, colon, path = as_text(value).partition(":")
+    if colon and scheme.split("+")[0] in _SQL:
+        raise ValueError("this version serves directories of YAML files only, not SQL; write yaml:PATH")
+    if not colon or scheme != "yaml":
+        raise ValueError("must be yaml:PATH, the folder of a directory of YAML files")
+    if not path or path.startswith("//"):
+        raise ValueError("needs a path directly after 'yaml:', like yaml:./directory")
+    return resolve(path, info)
+
+
+def as_zookeeper(value: object) -> str:
+    """``HOST[:PORT],…`` with an optional ``/chroot`` at the end, in the notation of ZooKeeper's clients."""
+    text = as_text(value)
+    hosts, slash, chroot = text.partition("/")
+    if slash and not _CHROOT.fullmatch(slash + chroot):
+        raise ValueError("has a malformed /chroot after its last server")
+    for server in hosts.split(","):
+        _check_server(server.strip())
+    return ",".join(server.strip() for server in hosts.split(",")) + slash + chroot
+
+
+def _check_server(server: str) -> None:
+    host, port = server, "2181"
+    if ":" in server and not server.endswith("]"):
+        host, _, port = server.rpartition(":")
+    if not (re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) <= 65535):
+        raise ValueError("must be a list like zk1:2181,zk2:2181; a port is a number from 1 to 65535")
+    try:
+        if not _IPV6.fullmatch(host):
+            as_domain(host)
+    except ValueError:
+        raise ValueError("must be a list of servers like zk1:2181,zk2:2181") from None
+
+
+_SITE = matching(
+    r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "must be up to 64 of A-Z a-z 0-9 _ -, first a letter or digit"
+)
+
+
+class SiteShape(Shape):
+    """The top level of a site file."""
+
+    site: Annotated[str, BeforeValidator(_SITE)] = Field(
+        description="name of the site, as in constants/<site>.cfg"
+    )
+    master_domain: DomainField = Field(description="root of the tree of domains")
+    storage: PathField = Field(description="folder with templates/, constants/ and configs/")
+    directory: Annotated[Path, PlainValidator(as_directory)] = Field(
+        description="yaml:PATH, domains and accounts"
+    )
+    zookeeper: Annotated[str, BeforeValidator(as_zookeeper)] | None = Field(
+        default=None,
+        description="servers of the ensemble; absent: a single instance that is always the leader",
+    )
+    interfaces: dict[Alias, InterfaceField] | None = Field(
+        default=None,
+        description="alias: address or name of a network interface; absent: iface is such a name itself",
+    )
+    roles: Annotated[list[Any], Field(min_length=1)] = Field(
+        description="every instance of every role of the site"
+    )
