@@ -77,6 +77,7 @@ class Reason(enum.Enum):
     UPLOAD_LIMIT = ("upload-limit", Outcome.REFUSED, "The upload sink is full or the file is larger than ext.upload_bytes.")
     NO_GATE = ("no-gate", Outcome.REFUSED, "An account without registration has no usable gate on this site. Correct 'gates' of the device or default_sipuser_noreg_gates of the domain.")
     LICENCE_EXCEEDED = ("licence-exceeded", Outcome.REFUSED, "The account lists more device addresses than it has licences.")
+    NOREG_INVALID = ("noreg-invalid", Outcome.REFUSED, "An account with 'reg: false' needs 'devices' of {device: ip[:port], gates, proto: udp|tcp|tls}, and a whole number of licences if any.")
 
     # --- the template or the account is wrong
     TEMPLATE_SYNTAX = ("template-syntax", Outcome.BROKEN, "A placeholder is opened and not closed, or is malformed.")
@@ -110,6 +111,7 @@ class Reason(enum.Enum):
     MODEL_CYCLE = ("model-cycle", Outcome.BROKEN, "models.yml maps models to each other in a circle.")
     CONSTANTS_INVALID = ("constants-invalid", Outcome.BROKEN, "constants/<Site>.cfg has a line that is not 'key = value'.")
     MASK_INVALID = ("mask-invalid", Outcome.BROKEN, "A mask of the master domain is not text or {mask, type, template}.")
+    SG_MISSING = ("sg-missing", Outcome.BROKEN, "The template asks for [constants.sg.addr] and no enabled sg role of the site has a known address. Add one to 'roles'.")
     ACCOUNT_INVALID = ("account-invalid", Outcome.BROKEN, "The account's file cannot be read; its last good version, if any, is in service.")
     DEVICE_INVALID = ("device-invalid", Outcome.BROKEN, "A device of the account is not {mac, device_model, …} or its MAC is not 12 hex digits.")
     DOMAIN_INVALID = ("domain-invalid", Outcome.BROKEN, "The domain's settings cannot be read.")
