@@ -1,0 +1,227 @@
+"""One read transfer as a machine: datagrams, pieces of the file and *now* in, datagrams and events out.
+
+Owns lock-step and windows (RFC 1350, 7440), the OACK (RFC 2347), retransmission, block roll-over and the
+rule that a stale or duplicate ACK never triggers DATA (RFC 1123, 4.2.3.1). Does not own sockets, clocks,
+files or logs. No verb raises for what a peer can send. This is the hot path: one slice and one sum a block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from era_ap.errors import Reason
+from era_ap.tftp import netascii
+from era_ap.tftp.machine import OVER, Machine, ReadPiece
+from era_ap.tftp.packets import ACKS, DATA_HEADERS, format_oack
+
+if TYPE_CHECKING:
+    from era_ap.tftp.options import Agreed
+    from era_ap.tftp.timing import Timing
+
+PIECE: Final = 256 * 1024
+"""Octets asked for at once from a file that is read in pieces."""
+
+_UNKNOWN: Final = 1 << 62
+
+
+class ReadTransfer(Machine):
+    """Sends one file; ``reason`` is what a whole delivery is called at the end.
+
+    The file is either ``data``, all of it as it goes over the wire, or comes in pieces, ``size`` octets
+    altogether, which ``convert`` turns into netascii on the way.
+    """
+
+    __slots__ = (
+        "_awaited",
+        "_base",
+        "_blksize",
+        "_buffer",
+        "_complete",
+        "_convert",
+        "_last",
+        "_oack",
+        "_packets",
+        "_reading",
+        "_reason",
+        "_repeats",
+        "_sent",
+        "_sent_at",
+        "_size",
+        "_source_at",
+        "_window",
+    )
+
+    def __init__(
+        self,
+        agreed: Agreed,
+        timing: Timing,
+        reason: Reason,
+        now: float,
+        *,
+        data: bytes | None = None,
+        size: int = 0,
+        convert: bool = False,
+    ) -> None:
+        super().__init__(agreed, timing, now)
+        if data is None and size == 0:
+            data = b""
+        self._reason = reason
+        self._blksize = agreed.blksize
+        self._window = agreed.windowsize
+        self._convert = convert
+        self._buffer = b"" if data is None else data
+        self._base = 0  # offset on the wire of the buffer's first octet
+        self._complete = data is not None  # the buffer reaches to the end of the file
+        self._last = _UNKNOWN if data is None else len(data) // agreed.blksize + 1
+        self._size = size
+        self._source_at = 0  # offset in the file of the next piece
+        self._reading = False
+        self._oack = format_oack(agreed.acknowledged) if agreed.acknowledged else None
+        self._sent = 0  # newest block under way; without roll-over, like ``blocks``
+        self._sent_at = now
+        self._awaited: bytes | None = None  # the ACK of all that is under way; None: waiting for a piece
+        self._packets = 0
+        self._repeats = 0
+        self._advance(now)
+
+    @property
+    def octets(self) -> int:
+        """Octets acknowledged, as on the wire."""
+        return min(self.blocks * self._blksize, self._base + len(self._buffer))
+
+    def receive_datagram(self, data: bytes, now: float) -> None:
+        """Take a datagram of the peer; the edge has already checked that it is the peer's."""
+        if data != self._awaited:
+            self._receive_other(data, now)
+            return
+        if not self._repeats:  # Karn: what was sent twice measures nothing
+            self.round_trip.sample(now - self._sent_at)
+        self._oack = None
+        self._progress(self._sent, now)
+
+    def receive_piece(self, data: bytes, now: float) -> None:
+        """Take the piece that the last ``ReadPiece`` asked for; short only at the end of the file."""
+        if not self._reading or self._deadline == OVER:
+            return
+        self._reading = False
+        self._source_at += len(data)
+        acknowledged = max(self.blocks * self._blksize - self._base, 0)
+        self._buffer = self._buffer[acknowledged:] + (netascii.encode(data) if self._convert else data)
+        self._base += acknowledged
+        if self._source_at >= self._size or not data:
+            if self._source_at != self._size:
+                self.fail(Reason.FILE_CHANGED)
+                return
+            self._complete = True
+            self._last = (self._base + len(self._buffer)) // self._blksize + 1
+        if self._awaited is None:
+            self.idle_since = now  # the wait was ours, not the peer's
+            self._advance(now)
+
+    def request_repeated(self, now: float) -> None:
+        """The request came again: a source that has had all packets of the unanswered gets one more."""
+        spent = self._packets >= self._timing.unanswered_packets
+        if spent and not self.answered and self._awaited is not None:
+            self.idle_since = now
+            self._repeat(now)
+            self._deadline = self._give_up_at()
+
+    def handle_timer(self, now: float) -> None:
+        """To be called at ``next_deadline`` or later; earlier calls do nothing."""
+        if now < self._deadline or self._deadline == OVER:
+            return
+        if self._awaited is None:
+            self.fail(Reason.STORAGE_BUSY)
+        elif now >= self._give_up_at() or self._last_is_spent():
+            self._finish(Reason.PEER_SILENT)
+        elif not self.answered and self._packets >= self._timing.unanswered_packets:
+            self._deadline = self._give_up_at()
+        else:
+            # The last block's repeats are few and so spread wider.
+            self.round_trip.back_off(4.0 if self._repeats and self._at_last_block() else 2.0)
+            self._repeat(now)
+            self._deadline = min(self._deadline, self._give_up_at())
+
+    def peer_gone(self) -> None:
+        """ICMP: the peer's port is closed. Behind a repeat of the last block that is how clients end."""
+        self._finish(self._reason if self._at_last_block() and self._repeats else Reason.PEER_GONE)
+
+    def _at_last_block(self) -> bool:
+        return self.answered and self._sent == self._last == self.blocks + 1
+
+    def _last_is_spent(self) -> bool:
+        return self._at_last_block() and self._repeats >= self._timing.last_repeats
+
+    def _receive_other(self, data: bytes, now: float) -> None:
+        """Everything but exactly the one ACK that is awaited."""
+        if len(data) < 4 or data[0] or self._deadline == OVER:
+            return
+        if data[1] == 5:
+            self._receive_error(data)
+        elif data[1] != 4 or self._awaited is None:
+            return
+        elif data[:4] == self._awaited:  # with garbage behind it
+            self.receive_datagram(self._awaited, now)
+        else:
+            ahead = ((data[2] << 8 | data[3]) - self.blocks) & 0xFFFF
+            if 0 < ahead <= self._sent - self.blocks:
+                # A part of the window arrived: the next one begins behind it (RFC 7440 section 4).
+                self.retransmits += self._sent - self.blocks - ahead
+                self._progress(self.blocks + ahead, now)
+            elif ahead == 0 and self._repeats > 1:
+                # Never a resend, but who says it again still wants the rest: the last block's repeats go on.
+                self._repeats = 1
+
+    def _progress(self, acknowledged: int, now: float) -> None:
+        self.blocks = acknowledged
+        self.answered = True
+        self.idle_since = now
+        self._repeats = 0
+        if acknowledged == self._last:
+            self._finish(self._reason)
+        else:
+            self._advance(now)
+
+    def _advance(self, now: float) -> None:
+        """Send the window behind the acknowledged blocks, or ask for the data that it needs."""
+        if self._oack is not None:
+            self._out, block = (self._oack,), 0
+        else:
+            acked, size, buffer, headers = self.blocks, self._blksize, self._buffer, DATA_HEADERS
+            start = acked * size - self._base
+            if not self._complete and not self._prepare(start, now):
+                return
+            if self._window == 1:
+                block = acked + 1
+                self._out = (headers[block & 0xFFFF] + buffer[start : start + size],)
+            else:
+                block = min(acked + self._window, self._last)
+                offsets = range(start, start + (block - acked) * size, size)
+                self._out = [
+                    headers[n & 0xFFFF] + buffer[offset : offset + size]
+                    for n, offset in enumerate(offsets, acked + 1)
+                ]
+        self._sent = block
+        self._awaited = ACKS[block & 0xFFFF]
+        self._sent_at = now
+        self._packets += 1
+        self._deadline = now + self.round_trip.timeout
+
+    def _prepare(self, start: int, now: float) -> bool:
+        """Whether the next window is in memory; asks for the next piece in good time."""
+        ahead = len(self._buffer) - start
+        need = self._window * self._blksize
+        if ahead < max(need, PIECE) and not self._reading:
+            self._reading = True
+            length = min(max(PIECE, need), self._size - self._source_at)
+            self._emit(ReadPiece(self._source_at, length))
+        if ahead >= need:
+            return True
+        self._awaited = None
+        self._deadline = now + self._timing.budget
+        return False
+
+    def _repeat(self, now: float) -> None:
+        self._repeats += 1
+        self._advance(now)
+        self.retransmits += len(self._out)
