@@ -32,8 +32,10 @@ class RoleShape(Shape):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: RoleName
-    roletype: Annotated[str, BeforeValidator(as_text)]
+    name: RoleName = Field(description="Latin letters and digits, first a letter; unique")
+    roletype: Annotated[str, BeforeValidator(as_text)] = Field(
+        description="ap: this daemon; sg: read for gate addresses; any other is ignored"
+    )
     enabled: Flag = True
 
 
@@ -51,7 +53,9 @@ class ApShape(RoleShape):
         default=PnpUrlProto.TFTP, description="form of the URL handed out by PnP: tftp or http"
     )
     include_domains: Domains = Field(default=(), description="domains of the group, with their subtrees")
-    ext: Ext = Field(default=Ext(), description="what the keys above do not say")
+    ext: Ext = Field(
+        default=Ext(), description="all else of this daemon; an object, or a list of objects merged in order"
+    )
 
 
 class SgExt(Shape):
@@ -59,15 +63,15 @@ class SgExt(Shape):
 
     model_config = ConfigDict(extra="ignore")
 
-    srvidx: Int = Field(ge=0, le=9_999_999)
-    sip_port: Int = Field(default=5060, ge=1, le=65535)
+    srvidx: Int = Field(ge=0, le=9_999_999, description="server index, unique; accounts name gates by it")
+    sip_port: Int = Field(default=5060, ge=1, le=65535, description="SIP port of the gate")
 
 
 class SgShape(RoleShape):
     """An SG role, read for the address of its gate."""
 
-    iface: Alias
-    ext: SgExt
+    iface: Alias = Field(description="alias of the interface that phones reach")
+    ext: SgExt = Field(description="server index and port")
 
 
 @dataclass(frozen=True, slots=True)
