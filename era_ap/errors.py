@@ -83,6 +83,9 @@ class Reason(enum.Enum):
     TEMPLATE_SYNTAX = ("template-syntax", Outcome.BROKEN, "A placeholder is opened and not closed, or is malformed.")
     TEMPLATE_ENCODING = ("template-encoding", Outcome.BROKEN, "The template is not UTF-8 (or not what its XML declaration says).")
     TEMPLATE_TOO_LARGE = ("template-too-large", Outcome.BROKEN, "A template is limited to 1 MiB.")
+    TEMPLATE_AMBIGUOUS = "template-ambiguous", Outcome.BROKEN, (
+        "Two templates have names that differ only in letter case; one is not used. Rename or remove one."
+    )
     TEMPLATE_UNREADABLE = ("template-unreadable", Outcome.BROKEN, "The template exists and cannot be read; check its permissions.")
     INCLUDE_MISSING = ("include-missing", Outcome.BROKEN, "An included file is not in templates/.")
     INCLUDE_CYCLE = ("include-cycle", Outcome.BROKEN, "Files include each other in a circle.")
