@@ -64,15 +64,16 @@ def read(text: str) -> Document:
     """Read one YAML or JSON document; raises ``SyntaxProblem`` where nothing can be made of it."""
     if len(text) > MAX_TEXT:
         raise SyntaxProblem(f"the file is larger than {MAX_TEXT >> 20} MiB")
+    text = _blanks_for_tabs(text.removeprefix("\ufeff"))
     try:
-        return _Reader(_blanks_for_tabs(text.removeprefix("\ufeff"))).read()
+        return _Reader(text).read()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise SyntaxProblem(f"not valid YAML: {error.problem or 'syntax error'}", line) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SyntaxProblem(
-            f"not valid YAML: character U+{ord(str(error.character)):04X} is not allowed", line
+            f"not valid YAML: character U+{ord(text[error.position]):04X} is not allowed", line
         ) from None
     except (ValueError, OverflowError, IndexError):
         # PyYAML lets these through for escapes beyond Unicode and absurd %YAML versions.
