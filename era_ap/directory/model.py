@@ -158,10 +158,10 @@ def _warn_misplaced(
 
 
 def _read_reg(value: object, found: Findings) -> bool:
-    word = value.strip().lower() if isinstance(value, str) else value
-    if word is None or word in _TRUE:
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if value is None or word in _TRUE:
         return True
-    if isinstance(word, str) and word in _FALSE:
+    if word in _FALSE:
         return False
     found.error(Reason.ACCOUNT_INVALID, f"reg is {shown(value)}; write true or false. It is taken as true")
     return True

@@ -1,0 +1,555 @@
+"""The folder of YAML files: the contract of all back ends, and what only files can do wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from directory_contract import DirectoryContract
+
+from era_ap.directory.index import Change, DirectoryIndex
+from era_ap.directory.model import AccountKey
+from era_ap.directory.yaml_files import RESTLESS, YamlFiles
+from era_ap.errors import Problem, Reason, Refused, Severity
+
+KEY = AccountKey("example.com", "1001")
+MAC = "001565aabbcc"
+
+
+class Clock:
+    """Monotonic and wall clock of a test; sleeping moves both. Files made now are an hour old."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Folder:
+    """A YAML folder under test with its clock, its index and the writing verbs of the contract."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.clock = Clock()
+        self.index = DirectoryIndex()
+        self.files = self.opened()
+
+    def opened(self) -> YamlFiles:
+        return YamlFiles(self.root, clock=self.clock, wall=lambda: 4e9, sleep=self.clock.sleep)
+
+    def put(self, path: str, text: str) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def scan(self) -> Change | None:
+        """One scan, half a second after the last."""
+        self.clock.now += 0.5
+        change = self.files.scan()
+        if change is not None:
+            self.index.apply(change)
+        return change
+
+    def settle(self) -> None:
+        for _ in range(3):
+            self.scan()
+
+    def observe(self) -> Change | None:
+        changes = [change for _ in range(3) if (change := self.scan()) is not None]
+        return changes[-1] if changes else None
+
+    def write_account(self, key: AccountKey, document: Mapping[str, object]) -> Path:
+        return self.files.write_account(key, document)
+
+    def write_domain(self, name: str, document: Mapping[str, object]) -> Path:
+        return self.files.write_domain(name, document)
+
+    def remove_account(self, key: AccountKey) -> bool:
+        return self.files.remove_account(key)
+
+    def name_of(self, key: AccountKey = KEY) -> object:
+        account = self.index.account(key)
+        return None if account is None else account.fields["name"]
+
+    def problem(self) -> Problem:
+        (problem,) = self.index.problems
+        return problem
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def served(folder: Folder) -> Folder:
+    """A folder with one account in service, named "old"."""
+    folder.put("example.com/domain.yml", "settings: {ap_constants: {a: '1'}}\n")
+    folder.put("example.com/sipusers/1001.yml", "name: old\n")
+    folder.scan()
+    return folder
+
+
+class TestContract(DirectoryContract):
+    @pytest.fixture
+    def backend(self, folder: Folder) -> Folder:
+        return folder
+
+
+# --- layout
+
+
+@pytest.mark.parametrize("suffix", ["yml", "yaml", "json"])
+def test_every_suffix_is_read(folder: Folder, suffix: str) -> None:
+    folder.put(f"example.com/sipusers/1001.{suffix}", '{"name": "x"}')
+    folder.put(f"example.com/domain.{suffix}", '{"settings": {"ap_constants": {"a": 1.50}}}')
+    folder.scan()
+    domain = folder.index.domain("example.com")
+    assert domain is not None
+    assert (folder.name_of(), domain.constants) == ("x", {"a": "1.50"})
+
+
+def test_the_first_suffix_wins_and_the_other_is_a_problem(folder: Folder) -> None:
+    folder.put("example.com/sipusers/1001.json", '{"name": "json"}')
+    folder.put("example.com/sipusers/1001.yml", "name: yml\n")
+    folder.scan()
+    assert folder.name_of() == "yml"
+    assert folder.problem().where.endswith("1001.json")
+
+
+def test_a_domain_needs_no_file_of_its_own(folder: Folder) -> None:
+    folder.put("Example.COM/sipusers/1001.yml", "name: x\n")
+    folder.scan()
+    domain = folder.index.domain("example.com")
+    assert domain is not None
+    assert (domain.settings, folder.name_of()) == ({}, "x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".1001.yml.swp", "1001.yml~", "#1001.yml#", ".#1001.yml", "1001.yml.bak", "1001.txt", ".1001.yml"],
+)
+def test_editors_leftovers_are_ignored(folder: Folder, name: str) -> None:
+    folder.put("example.com/domain.yml", "settings: {}\n")
+    folder.put(f"example.com/sipusers/{name}", "{{{ broken")
+    folder.put(".git/sipusers/1.yml", "{{{ broken")
+    folder.put("README", "x")
+    folder.scan()
+    assert (len(folder.index), folder.index.problems, folder.index.domains) == (0, (), ("example.com",))
+
+
+@pytest.mark.parametrize("text", ["login: '1002'\n", "domain: other.com\n", "login: 01001\n"])
+def test_a_field_that_disagrees_with_the_place_is_a_problem(folder: Folder, text: str) -> None:
+    file = folder.put("example.com/sipusers/1001.yml", text)
+    folder.scan()
+    assert (len(folder.index), folder.problem().where) == (0, str(file))
+
+
+def test_names_that_are_no_domain_or_login_are_problems(folder: Folder) -> None:
+    folder.put("example.com/sipusers/ .yml", "name: x\n")
+    folder.put("not a domain/sipusers/1.yml", "name: x\n")
+    os.mkdir(os.fsencode(folder.root) + b"/\xff\xfe")
+    folder.scan()
+    assert len(folder.index) == 0
+    assert len(folder.index.problems) == 3
+    for problem in folder.index.problems:
+        problem.where.encode()
+
+
+def test_yaml_types_stay_text(folder: Folder) -> None:
+    text = (
+        f"opts: {{ap_mac_address: {MAC}, ap_device_model: 017}}\nreg: no\nname: 1e3\nt: 12:34:56:12:34:56\n"
+    )
+    folder.put("example.com/sipusers/1001.yml", text)
+    folder.scan()
+    account = folder.index.account(KEY)
+    assert account is not None
+    assert (account.registers, account.fields["name"], account.fields["t"]) == (
+        False,
+        "1e3",
+        "12:34:56:12:34:56",
+    )
+    assert [(each.mac, each.model) for each in account.devices] == [(MAC, "017")]
+
+
+# --- changes
+
+
+def test_the_first_scan_reports_progress(folder: Folder) -> None:
+    for number in range(5):
+        folder.put(f"example.com/sipusers/{number}.yml", "name: x\n")
+    seen: list[tuple[int, int]] = []
+    folder.files.scan(lambda done, total: seen.append((done, total)))
+    assert seen == [(number, 6) for number in range(1, 7)]
+
+
+def test_a_change_is_in_service_within_two_seconds(served: Folder) -> None:
+    begin = served.clock.now
+    served.put("example.com/sipusers/1001.yml", "name: new\n")
+    while served.name_of() != "new":
+        served.scan()
+    assert served.clock.now - begin <= 2.0
+
+
+def test_a_file_is_not_read_before_it_rests(served: Folder) -> None:
+    served.put("example.com/sipusers/1001.yml", "name: new\n")
+    assert served.scan() is None
+    assert served.name_of() == "old"
+
+
+def test_an_edit_that_keeps_size_and_mtime_is_seen(served: Folder) -> None:
+    file = served.root / "example.com/sipusers/1001.yml"
+    before = file.stat()
+    file.write_text("name: new\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    served.settle()
+    assert served.name_of() == "new"
+
+
+def test_fresh_files_are_waited_for_once_at_the_start(folder: Folder) -> None:
+    file = folder.put("example.com/sipusers/1001.yml", "name: x\n")
+    files = YamlFiles(
+        folder.root, clock=folder.clock, wall=lambda: file.stat().st_mtime + 0.1, sleep=folder.clock.sleep
+    )
+    change = files.scan()
+    assert change is not None
+    assert [each.fields["name"] for each in change.accounts] == ["x"]
+    assert len(folder.clock.slept) == 1
+
+
+def test_a_file_being_written_at_the_start_is_left_for_later(folder: Folder) -> None:
+    file = folder.put("example.com/sipusers/1001.yml", "name: half\n")
+    folder.files = YamlFiles(
+        folder.root,
+        clock=folder.clock,
+        wall=lambda: file.stat().st_mtime,
+        sleep=lambda _: file.write_text("name: half and the rest\n"),
+    )
+    folder.scan()
+    assert folder.name_of() is None
+    folder.settle()
+    assert folder.name_of() == "half and the rest"
+
+
+def test_a_touched_file_is_no_change(served: Folder) -> None:
+    revision = served.index.revision
+    os.utime(served.root / "example.com/sipusers/1001.yml", (1, 1))
+    served.settle()
+    assert served.index.revision == revision
+
+
+def test_a_file_that_is_away_for_a_moment_is_not_removed(served: Folder) -> None:
+    file = served.root / "example.com/sipusers/1001.yml"
+    file.rename(served.root / "example.com/sipusers/1001.yml~")
+    served.scan()
+    assert served.name_of() == "old"
+    file.write_text("name: new\n")
+    served.settle()
+    assert served.name_of() == "new"
+
+
+def test_removals_of_accounts_and_domains(served: Folder) -> None:
+    served.put("other.com/sipusers/7.yml", "name: other\n")
+    served.settle()
+    shutil.rmtree(served.root / "example.com")
+    served.settle()
+    assert (served.index.domains, len(served.index), served.name_of()) == (("other.com",), 1, None)
+
+
+def test_a_domain_file_that_goes_leaves_empty_settings(served: Folder) -> None:
+    (served.root / "example.com/domain.yml").unlink()
+    served.settle()
+    domain = served.index.domain("example.com")
+    assert domain is not None
+    assert (domain.constants, served.name_of()) == ({}, "old")
+
+
+def test_a_file_that_never_rests_becomes_a_problem_and_then_heals(served: Folder) -> None:
+    for number in range(int(RESTLESS * 2) + 3):
+        served.put("example.com/sipusers/1001.yml", "name: " + "x" * number + "\n")
+        served.scan()
+    assert served.name_of() == "old"
+    assert (served.problem().reason, served.problem().severity) == (Reason.FILE_CHANGED, Severity.WARNING)
+    served.put("example.com/sipusers/1001.yml", "name: new\n")
+    served.settle()
+    assert (served.name_of(), served.index.problems) == ("new", ())
+
+
+# --- what is broken
+
+
+BROKEN = [
+    ("name: x\nname: y\n", 2),
+    ("name: x\n b: y\n", 2),
+    ("name: x\nopts: [1, 2\n", 3),
+    ("a: 1\n---\nb: 2\n", 2),
+    ("a: !!int 1\n", 1),
+    ("a: \x00", 1),
+    ("", None),
+    ("\n  \n", None),
+    ("- a\n", None),
+    ("x", None),
+    ("a: " + "x" * (1 << 20), None),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), BROKEN)
+def test_a_broken_file_keeps_its_last_good_version_and_the_rest_serves(
+    served: Folder, text: str, line: int | None
+) -> None:
+    file = served.put("example.com/sipusers/1001.yml", text)
+    served.put("example.com/sipusers/1002.yml", "name: second\n")
+    served.settle()
+    assert served.name_of() == "old"
+    assert served.name_of(AccountKey("example.com", "1002")) == "second"
+    assert served.problem().where == (str(file) if line is None else f"{file}:{line}")
+    file.write_text("name: old\n")
+    served.settle()
+    assert (served.name_of(), served.index.problems) == ("old", ())
+
+
+def test_a_broken_domain_file_keeps_its_last_good_version(served: Folder) -> None:
+    file = served.put("example.com/domain.yml", "settings:\n  a: 1\n  a: 2\n")
+    served.settle()
+    domain = served.index.domain("example.com")
+    assert domain is not None
+    assert domain.constants == {"a": "1"}
+    assert (served.problem().where, served.problem().reason) == (f"{file}:3", Reason.DOMAIN_INVALID)
+
+
+def test_a_file_that_was_never_good_is_a_problem(folder: Folder) -> None:
+    folder.put("example.com/domain.yml", "settings: [\n")
+    folder.put("example.com/sipusers/1001.yml", "[")
+    folder.put("example.com/sipusers/1002.yml", "name: second\n")
+    folder.scan()
+    assert (len(folder.index), folder.index.domain("example.com")) == (1, None)
+    assert [each.reason for each in folder.index.problems] == [Reason.DOMAIN_INVALID, Reason.ACCOUNT_INVALID]
+
+
+def test_a_file_that_is_not_utf8(served: Folder) -> None:
+    (served.root / "example.com/sipusers/1001.yml").write_bytes(b"a: 1\nname: \xc3\x28\n")
+    served.settle()
+    assert served.name_of() == "old"
+    assert served.problem().where.endswith("1001.yml:2")
+
+
+def test_an_unreadable_file_keeps_its_version_until_it_can_be_read(
+    served: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    file = served.put("example.com/sipusers/1001.yml", "name: new\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("era_ap.directory.yaml_files.read_signed", denied)
+        served.settle()
+    assert served.name_of() == "old"
+    assert (served.problem().reason, served.problem().where) == (Reason.FILE_UNREADABLE, str(file))
+    served.settle()
+    assert (served.name_of(), served.index.problems) == ("new", ())
+
+
+# --- a mount that goes away
+
+
+@pytest.mark.parametrize("vanish", ["removed", "emptied"])
+def test_a_vanished_root_removes_nothing(served: Folder, vanish: str) -> None:
+    away = served.root.with_name("away")
+    served.root.rename(away)
+    if vanish == "emptied":
+        served.root.mkdir()
+    for _ in range(5):
+        with pytest.raises(Refused) as caught:
+            served.scan()
+        assert caught.value.reason is Reason.DIRECTORY_UNAVAILABLE
+    if vanish == "emptied":
+        served.root.rmdir()
+    away.rename(served.root)
+    assert served.scan() is None
+    assert served.name_of() == "old"
+
+
+def test_an_empty_root_at_the_start_is_unavailable_until_it_is_there(folder: Folder) -> None:
+    for _ in range(2):
+        with pytest.raises(Refused):
+            folder.scan()
+    folder.put("example.com/sipusers/1001.yml", "name: x\n")
+    folder.scan()
+    assert folder.name_of() == "x"
+
+
+@pytest.mark.parametrize("part", ["example.com", "sipusers"])
+def test_a_folder_that_cannot_be_listed_stays_as_it_was(
+    served: Folder, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def scandir(path: str) -> object:
+        if str(path).endswith(part):
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    real = os.scandir
+    with monkeypatch.context() as patch:
+        patch.setattr("era_ap.directory.folder.os.scandir", scandir)
+        served.settle()
+        assert (served.name_of(), served.index.domains) == ("old", ("example.com",))
+        assert served.problem().reason is Reason.FILE_UNREADABLE
+    served.settle()
+    assert (served.name_of(), served.index.problems) == ("old", ())
+
+
+# --- what is never opened
+
+
+def test_links_inside_the_root_are_followed_and_seen_changing(folder: Folder) -> None:
+    target = folder.put("example.com/common/1001.yml", "name: old\n")
+    (folder.root / "example.com/sipusers").mkdir()
+    (folder.root / "example.com/sipusers/1001.yml").symlink_to("../common/1001.yml")
+    folder.scan()
+    assert folder.name_of() == "old"
+    target.write_text("name: new\n")
+    folder.settle()
+    assert folder.name_of() == "new"
+
+
+def test_links_that_leave_the_root_are_not_followed(
+    served: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "sipusers").mkdir()
+    (outside / "sipusers/9.yml").write_text("name: outside\n")
+    (served.root / "other.com").symlink_to(outside)
+    (served.root / "third.com").mkdir()
+    (served.root / "third.com/sipusers").symlink_to(outside / "sipusers")
+    (served.root / "example.com/sipusers/9.yml").symlink_to(outside / "sipusers/9.yml")
+    served.settle()
+    assert len(served.index) == 1
+    assert [each.reason for each in served.index.problems] == [Reason.FILE_OUTSIDE] * 3
+
+
+def test_a_link_to_a_sibling_of_like_name_is_outside(tmp_path: Path) -> None:
+    (tmp_path / "root-b").mkdir()
+    (tmp_path / "root-b/1.yml").write_text("name: outside\n")
+    folder = Folder(tmp_path / "root")
+    folder.put("example.com/sipusers/2.yml", "name: x\n")
+    (folder.root / "example.com/sipusers/1.yml").symlink_to(tmp_path / "root-b/1.yml")
+    folder.scan()
+    assert (len(folder.index), folder.problem().reason) == (1, Reason.FILE_OUTSIDE)
+
+
+def test_fifos_sockets_folders_and_loops_are_problems_not_hangs(served: Folder) -> None:
+    base = served.root / "example.com/sipusers"
+    os.mkfifo(base / "2.yml")
+    (base / "3.yml").mkdir()
+    (base / "4.yml").symlink_to("4.yml")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(base / "5.yml"))
+        served.settle()
+    assert [each.reason for each in served.index.problems] == [
+        Reason.FILE_SPECIAL, Reason.FILE_SPECIAL, Reason.FILE_UNREADABLE, Reason.FILE_SPECIAL
+    ]  # fmt: skip
+
+
+def test_an_account_replaced_by_a_fifo_stays(served: Folder) -> None:
+    file = served.root / "example.com/sipusers/1001.yml"
+    file.unlink()
+    os.mkfifo(file)
+    served.settle()
+    assert (served.name_of(), served.problem().reason) == ("old", Reason.FILE_SPECIAL)
+
+
+# --- writing
+
+
+def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(folder: Folder) -> None:
+    path = folder.write_account(KEY, {"password": "s"})
+    assert path == folder.root / "example.com/sipusers/1001.yml"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o640)
+    folder.write_account(KEY, {"password": "t"})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert [each.name for each in path.parent.iterdir()] == ["1001.yml"]
+
+
+def test_what_is_written_is_text_for_any_reader(folder: Folder) -> None:
+    document = {
+        "login": "1001",
+        "password": "0123",
+        "opts": {"ap_mac_address": "001122334455", "x": "no"},
+        "reg": False,
+    }
+    assert yaml.safe_load(folder.write_account(KEY, document).read_text()) == document
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_an_existing_file_is_rewritten_in_its_own_form(folder: Folder, suffix: str) -> None:
+    path = folder.put(f"Example.com/sipusers/1001.{suffix}", "{}")
+    assert folder.write_account(KEY, {"name": "x"}) == path
+    folder.scan()
+    assert (folder.name_of(), folder.index.problems) == ("x", ())
+
+
+@pytest.mark.parametrize("login", ["../1001", "a/b", "..", ".hidden", "a\\b", "\x00", "я" * 128])
+def test_no_login_leads_out_of_the_folder(folder: Folder, login: str) -> None:
+    before = sorted(folder.root.rglob("*"))
+    key = AccountKey("example.com", login)
+    with pytest.raises(Refused):
+        folder.write_account(key, {})
+    with pytest.raises(Refused):
+        folder.remove_account(key)
+    assert sorted(folder.root.rglob("*")) == before
+
+
+def test_nothing_is_written_through_a_link_that_leaves(
+    folder: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (folder.root / "example.com").symlink_to(outside)
+    with pytest.raises(Refused) as caught:
+        folder.write_account(KEY, {})
+    assert caught.value.reason is Reason.FILE_OUTSIDE
+    assert list(outside.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    served: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("era_ap.directory.folder.os.fsync", full)
+    with pytest.raises(Refused) as caught:
+        served.write_account(KEY, {"name": "new"})
+    assert caught.value.reason is Reason.DIRECTORY_UNAVAILABLE
+    file = served.root / "example.com/sipusers/1001.yml"
+    assert file.read_text() == "name: old\n"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_missing_root_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        YamlFiles(tmp_path / "mount").write_account(KEY, {})
+    assert caught.value.reason is Reason.DIRECTORY_UNAVAILABLE
+    assert not (tmp_path / "mount").exists()
+
+
+@pytest.mark.parametrize(
+    "document", [{"a": "\ud800"}, {"a": "x" * (1 << 20)}, {"a": object()}, {"1": "a", 1: "b"}]
+)
+def test_what_would_not_read_back_is_refused(folder: Folder, document: dict[str, object]) -> None:
+    with pytest.raises(Refused) as caught:
+        folder.write_account(KEY, document)
+    assert caught.value.reason is Reason.ACCOUNT_INVALID
+    assert list(folder.root.rglob("*.yml")) == []
