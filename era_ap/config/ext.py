@@ -97,13 +97,13 @@ _LOCAL = (
 
 
 class Misses(Shape):
-    """How many names that do not exist one address may ask for within a window of seconds."""
+    """How many MACs that nobody owns one address may ask for within a window of seconds."""
 
     count: Int = Field(
-        default=20, ge=0, le=1_000_000, description="misses allowed per address and window; 0: no limit"
+        default=20, ge=1, le=100_000, description="unknown MACs one address may ask for within the window"
     )
     window: Seconds = Field(
-        default=60.0, ge=1, le=86_400, description="seconds after which a miss is forgotten"
+        default=60.0, ge=1, le=86_400, description="seconds after which an unknown MAC is forgotten"
     )
 
 
@@ -144,7 +144,7 @@ class Ext(Shape):
     requests_per_second: Int = Field(
         default=100, ge=1, le=1_000_000, description="requests per second of one address"
     )
-    misses: Misses = Field(default=Misses(), description="throttle for addresses that try names")
+    misses: Misses = Field(default=Misses(), description="throttle for addresses that guess MACs")
     uploads: PathField | None = Field(
         default=None, description="folder for what phones upload; absent: uploads are refused"
     )

@@ -127,7 +127,7 @@ def test_result_is_frozen() -> None:
 def test_every_ext_key_can_be_set() -> None:
     text = """{listen: [10.0.0.5, "FE80::0001%eth0"], allow: [10.1.0.0/16, 192.0.2.7], single_port: off,
         blksize: 512, windowsize: 1, tid_ports: 50000-50999, transfers: 10, transfers_per_address: 2,
-        requests_per_second: 5, misses: {count: 0, window: 1.5}, uploads: ./logs, upload_bytes: 1,
+        requests_per_second: 5, misses: {count: 1, window: 1.5}, uploads: ./logs, upload_bytes: 1,
         upload_count: 2, missing: error, required: [sipuser.ext.pin], reuse_seconds: 0,
         poll_seconds: 0.1, storage_seconds: 3, dns: [192.0.2.53],
         drain_seconds: 0, log: {format: json, level: debug}, journal: /var/log/era_ap/journal}"""
@@ -136,7 +136,7 @@ def test_every_ext_key_can_be_set() -> None:
     assert [str(network) for network in found.allow] == ["10.1.0.0/16", "192.0.2.7/32"]
     assert (found.single_port, found.blksize, found.windowsize) == (False, 512, 1)
     assert found.tid_ports == PortRange(50000, 50999)
-    assert (found.misses.count, found.misses.window) == (0, 1.5)
+    assert (found.misses.count, found.misses.window) == (1, 1.5)
     assert (found.uploads, found.journal) == (BASE / "logs", Path("/var/log/era_ap/journal"))
     assert found.missing is Missing.ERROR
     assert found.log.level is LogLevel.DEBUG
@@ -386,6 +386,7 @@ EXT = [
     ("{requests_per_second: 0}", "ext.requests_per_second", "must be at least 1"),
     ("{misses: 20}", "ext.misses", "must be a mapping"),
     ("{misses: {cuont: 20}}", "ext.misses.cuont", "unknown key; did you mean 'count'?"),
+    ("{misses: {count: 0}}", "ext.misses.count", "must be at least 1"),
     ("{misses: {window: 0}}", "ext.misses.window", "must be at least 1"),
     ("{uploads: [a]}", "ext.uploads", "must be text"),
     ("{upload_bytes: 1MiB}", "ext.upload_bytes", "must be a whole number, found '1MiB'"),
