@@ -19,6 +19,7 @@ from era_ap.errors import Problem, Reason
 if TYPE_CHECKING:
     from pathlib import Path
 
+_MAX_BYTES = 4 * document.MAX_TEXT  # no character of UTF-8 is longer than 4 bytes
 _REQUIRED = ", ".join(f"'{key}'" for key, info in SiteShape.model_fields.items() if info.is_required())
 
 
@@ -26,7 +27,9 @@ def load(path: Path) -> Site:
     """Read the site file at ``path``; raises ``ConfigError`` with every problem of it."""
     try:
         with path.open("rb") as file:
-            data = file.read(document.MAX_TEXT * 4 + 1)
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise _unreadable(str(path), f"the file is larger than {_MAX_BYTES >> 20} MiB")
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
