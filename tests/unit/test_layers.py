@@ -94,6 +94,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     # the files that know all the others
     "wiring": (
+        "era_ap.__main__",
         "era_ap.cli.*",
         "era_ap.daemon",
         "era_ap.offline",
