@@ -16,7 +16,7 @@ from era_ap.provisioning.render import Budget, ConstantSource, Line, Rendering, 
 ROOT = Path(__file__).resolve().parents[2]
 MAC = "001565aabbcc"
 OPTIONS = ("passwords", "provisioning", "firmware", "syslog", "vlan")
-YEALINK_LINE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+ = .+|#.*|", re.DOTALL)
+YEALINK_LINE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+ = .*|#.*|", re.DOTALL)
 EXTENSION = {"Yealink": "cfg", "Snom": "htm", "Grandstream": "xml"}
 
 

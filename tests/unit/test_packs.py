@@ -226,10 +226,14 @@ def test_the_transport_is_that_of_the_gate(model: str, name: str, values: tuple[
         ("GXP1628", "//P31", "0"),
         ("GXP2170", "//item[@name='account.1.sip.registration']", "No"),
         ("T46S", "account.1.reg_fail_retry_interval", "1800"),
-        ("D735", "//retry_after_failed_register", "3600"),
+        ("T46S", "account.1.password", ""),
+        ("T28P", "account.1.password", ""),
+        ("D735", "//user_pass", None),
+        ("GXP1628", "//P34", None),
+        ("GXP2170", "//item[@name='account.1.sip.subscriber.password']", None),
     ],
 )
-def test_a_phone_without_registration(model: str, name: str, value: str) -> None:
+def test_a_phone_without_registration(model: str, name: str, value: str | None) -> None:
     assert setting(model, filled(model, **{"sg.register": "off"}).data, name) == value
     assert setting(model, filled(model).data, name) != value
 
