@@ -1,0 +1,77 @@
+"""The lists that are repeated: BLF keys and the lines of a phone (spec 7, ``[accounts]`` of spec 6).
+
+Owns the reading of a BLF list, the choice of the template of one entry and the numbers of a key. Does not own
+the expansion. ``[blf.position]`` is the key's place on the phone, from 1: the entry's own ``position``, else
+the keys follow the lines (index + number of lines); ``[blf.position0]`` is one less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from era_ap.errors import Reason, Refused
+from era_ap.provisioning.fields import as_text
+
+if TYPE_CHECKING:
+    from era_ap.provisioning.language import Template
+    from era_ap.provisioning.scope import Line, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class BlfKey:
+    """One entry of the list; ``index`` counts from 1. ``numbers`` are the placeholders that no field
+    redefines.
+    """
+
+    index: int
+    fields: Mapping[str, object]
+    numbers: Mapping[str, str]
+
+
+def read_keys(line: Line, lines: int) -> tuple[BlfKey, ...]:
+    """The BLF keys of the phone. Raises ``Refused`` (BLF_INVALID) naming the account and the entry."""
+    entries = line.device.blf
+    if entries is None or entries == "":
+        return ()
+    if not isinstance(entries, list | tuple):
+        raise Refused(Reason.BLF_INVALID, f"account {line.account.key}: the BLF list is no list")
+    return tuple(_key(entry, index, line, lines) for index, entry in enumerate(entries, 1))
+
+
+def _key(entry: object, index: int, line: Line, lines: int) -> BlfKey:
+    if isinstance(entry, Mapping):
+        fields: Mapping[str, object] = entry
+    else:
+        number = as_text(entry)
+        if number is None:
+            detail = f"account {line.account.key}: BLF entry {index} is neither a number nor an object"
+            raise Refused(Reason.BLF_INVALID, detail)
+        fields = {"number": number}
+    numbers = {"index": str(index), "index0": str(index - 1)}
+    own = as_text(fields.get("position"))
+    if own is None or (own.isascii() and own.isdigit() and len(own) < 10):
+        position = index + lines if own is None else int(own)
+        numbers["position"] = str(position)
+        numbers["position0"] = str(position - 1)
+    return BlfKey(index, fields, numbers)
+
+
+def entry_template(scope: Scope, stem: str) -> Template | None:
+    """The template of one entry of ``stem`` ("blf", "account"): for each base name the typed one, then the
+    plain.
+    """
+    for base in scope.bases:
+        for name in (f"{base}.{stem}.{scope.type}", f"{base}.{stem}") if scope.type else (f"{base}.{stem}",):
+            template = scope.templates(name)
+            if template is not None:
+                return template
+    return None
+
+
+def template_missing(scope: Scope, stem: str) -> Refused:
+    """The error of a list that has entries and no template for them."""
+    reason = Reason.BLF_TEMPLATE_MISSING if stem == "blf" else Reason.ACCOUNT_TEMPLATE_MISSING
+    tried = ", ".join(f"{base}.{stem}" for base in scope.bases)
+    return Refused(reason, f"looked for {tried}" if tried else f"there is no base name for <model>.{stem}")

@@ -1,0 +1,234 @@
+"""Filling in a parsed template: walking its nodes, splicing files, inserting values (spec 6 and 7).
+
+Owns nesting, the budget, cycles, the place a value lands at, and warnings. Data (account, BLF and reserved
+values, addresses, numbers) is inserted made safe and never scanned. Constants are scanned again, their
+literal text made safe; includes and the templates of lists are markup, spliced as they are. One ``Expansion``
+serves one file.
+
+Line endings of what is spliced: where the including file goes on after the placeholder, its own line goes on
+too, so the line ending at the end of the spliced file is left out. Entries of a list are divided by it. A
+``[blf]`` or ``[accounts]`` alone on its line divides entries whose template has none by a line break, and
+goes with its line where there is no entry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from era_ap.errors import Problem, Reason, Refused, Severity
+from era_ap.provisioning.blf import BlfKey, entry_template, template_missing
+from era_ap.provisioning.escape import Place, makers
+from era_ap.provisioning.language import Category, Kind, Placeholder, Switch, Template, parse
+from era_ap.provisioning.scope import NamesNeeded
+from era_ap.provisioning.values import Missing, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from era_ap.provisioning.language import Node
+    from era_ap.provisioning.meter import Meter
+    from era_ap.provisioning.scope import Line, Scope
+
+    Handler = Callable[[Placeholder, str, list[str]], None]
+
+
+class Expansion:
+    """Fills templates for one scope; ``encoding`` is that of the output, ``kind`` decides the escaping.
+
+    ``warnings`` and ``files`` (names of the templates used) are in the order they came up. ``secrets`` are the
+    values a trace has to hide; without a trace they are not collected.
+    """
+
+    def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
+        self._scope = scope
+        self._meter = meter
+        self._most_depth = depth
+        self._safe_at = makers(encoding)
+        self._place = Place.MARKUP if kind is Kind.XML else Place.TEXT
+        self._safe = self._safe_at[self._place]
+        self._values = values = Values(scope)
+        self._sources = (values.sipuser, values.account, values.blf, values.nslookup, values.random)
+        self._handlers: tuple[Handler, ...] = (
+            *(self._data, self._data, self._data, self._data, self._data),
+            *(self._constant, self._include, self._list, self._list),
+        )
+        self._stack: list[str] = []
+        self._depth = -1
+        self._file = ""
+        self._line = 1
+        self._whole = True
+        self._origin = ""
+        self._constants: dict[str, Template] = {}
+        self.secrets: set[str] = set()
+        self.warnings: dict[Problem, None] = {}
+        self.files: dict[str, None] = {}
+
+    def fill(self, template: Template, place: Place | None = None) -> str:
+        """The text of ``template`` filled in; ``place`` is where all of it lands, None: where the root lands.
+
+        An address that is not known yet leaves a gap; ``check_known`` tells at the end.
+
+        Raises:
+            Refused: with the place in its detail and the files that led there in its chain.
+            NamesNeeded: without the addresses nothing more can be said about the file.
+        """
+        before = self._place
+        self._move(before if place is None else place)
+        out: list[str] = []
+        try:
+            self._splice(template, template.nodes, out, whole=True)
+        except Refused as refused:
+            self.check_known()
+            where = f"{self._file}:{self._line}"
+            detail = f"{where}: {refused.detail}" if refused.detail else where
+            raise Refused(refused.reason, detail, refused.chain or tuple(self._stack)) from None
+        self._move(before)
+        return "".join(out)
+
+    def check_known(self) -> None:
+        """Raise ``NamesNeeded`` if an address was missing because its name was never asked for."""
+        if self._values.needed:
+            raise NamesNeeded(frozenset(self._values.needed))
+
+    def _move(self, place: Place) -> None:
+        self._place = place
+        self._safe = self._safe_at[place]
+
+    def _splice(self, template: Template, nodes: Sequence[Node], out: list[str], *, whole: bool) -> None:
+        """Expand a file (or constant) in place. ``whole``: no text of an including file follows it."""
+        name = template.name
+        if name in self._stack:
+            chain = (*self._stack, name)
+            raise Refused(Reason.INCLUDE_CYCLE, " > ".join(chain), chain)
+        self._enter(name)
+        before = self._file, self._whole
+        self._stack.append(name)
+        self._file = name
+        self._whole = whole
+        self._meter.grow(template.weight)
+        self._walk(nodes, out)
+        self._depth -= 1
+        self._file, self._whole = before
+        self._stack.pop()
+
+    def _enter(self, name: str) -> None:
+        if self._depth >= self._most_depth:
+            raise Refused(Reason.DEPTH_LIMIT, f"more than {self._most_depth} levels", (*self._stack, name))
+        self._depth += 1
+
+    def _walk(self, nodes: Sequence[Node], out: list[str]) -> None:
+        handlers, step = self._handlers, self._meter.step
+        for node in nodes:
+            if type(node) is str:
+                out.append(node)
+            elif type(node) is Placeholder:
+                self._line = node.line
+                step()
+                handlers[node.category](node, node.key if node.parts is None else self._key(node), out)
+            elif type(node) is Switch:
+                out.append(node.text)
+                if self._place <= Place.COMMENT:
+                    self._move(node.after[self._place])
+
+    def _key(self, node: Placeholder) -> str:
+        """The key of a placeholder composed of others: text, its values neither scanned nor escaped."""
+        self._enter(node.source[:80])
+        before = self._place
+        self._move(Place.KEY)
+        out: list[str] = []
+        self._walk(node.parts or (), out)
+        self._move(before)
+        self._depth -= 1
+        self._line = node.line
+        return "".join(out).strip("\r\n")
+
+    def _put(self, value: str, out: list[str]) -> None:
+        text = self._safe(value)
+        out.append(text)
+        self._meter.grow(len(text))
+
+    def _missing(self, missing: Missing) -> None:
+        if self._scope.missing_is_error:
+            raise Refused(missing.reason, missing.detail)
+        problem = Problem(missing.reason, f"{self._file}:{self._line}", missing.detail, Severity.WARNING)
+        self.warnings[problem] = None
+        self._origin = "missing"
+
+    def _data(self, node: Placeholder, key: str, out: list[str]) -> None:
+        value = self._sources[node.category](key, node.path if node.parts is None else tuple(key.split(".")))
+        if type(value) is str:
+            self._put(value, out)
+        elif type(value) is Missing:
+            self._missing(value)
+
+    def _constant(self, _node: Placeholder, key: str, out: list[str]) -> None:
+        value, origin = self._values.constant(key)
+        if type(value) is Missing:
+            self._missing(value)
+            return
+        if origin and "[" in str(value):
+            self._scanned(f"constants.{key}", str(value), out)
+        else:
+            self._put(str(value), out)
+        self._origin = origin
+
+    def _scanned(self, name: str, value: str, out: list[str]) -> None:
+        """Expand a constant: its placeholders as anywhere, its literal text made safe like data."""
+        template = self._constants.get(value)
+        if template is None:
+            try:
+                template = self._constants[value] = parse(name, value)
+            except Refused as refused:
+                raise Refused(refused.reason, f"in the value of [{name}], {refused.detail}") from None
+        nodes: list[Node] = []
+        for node in template.nodes:
+            if isinstance(node, Placeholder):
+                nodes.append(node)
+            else:
+                nodes.append(self._safe(node if isinstance(node, str) else node.text))
+        self._splice(template, nodes, out, whole=False)
+
+    def _include(self, node: Placeholder, key: str, out: list[str]) -> None:
+        if leaves_storage(key):
+            raise Refused(Reason.INCLUDE_OUTSIDE, f"the include {key[:120]!r} is no name inside templates/")
+        template = self._scope.templates(key)
+        if template is None:
+            raise Refused(
+                Reason.INCLUDE_MISSING, f"templates/ has no {key[:120]!r}", (*self._stack, key[:120])
+            )
+        self.files[template.name] = None
+        whole = node.last and self._whole
+        self._splice(template, template.nodes if whole else template.body, out, whole=whole)
+        self._origin = template.name
+
+    def _list(self, node: Placeholder, _key: str, out: list[str]) -> None:
+        values = self._values
+        entries: Sequence[BlfKey | Line] = (
+            values.blf_keys() if node.category is Category.BLF else values.lines()
+        )
+        if not entries:
+            return
+        stem = "blf" if node.category is Category.BLF else "account"
+        template = entry_template(self._scope, stem)
+        if template is None:
+            raise template_missing(self._scope, stem)
+        self.files[template.name] = None
+        divider = template.ending or ((node.ending.lstrip(" \t") or "\n") if node.alone else "")
+        before = values.blf_key, values.line
+        out.append(node.indent)
+        for position, entry in enumerate(entries):
+            if position:
+                out.append(divider)
+            values.enter(entry)
+            self._splice(template, template.body, out, whole=False)
+        values.blf_key, values.line = before
+        out.append(node.ending)
+        self._meter.grow(len(node.indent) + len(node.ending) + len(divider) * (len(entries) - 1))
+        self._origin = template.name
+
+
+def leaves_storage(name: str) -> bool:
+    """Whether an include could name a file outside ``templates/``, on any system."""
+    if name.startswith("/") or "\\" in name or "\0" in name or name[1:2] == ":":
+        return True
+    return ".." in name and ".." in name.split("/")

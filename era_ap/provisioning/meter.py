@@ -1,0 +1,63 @@
+"""What one rendering has used of its budget (spec 6: expansions, output, computing time).
+
+Owns the counting and the three refusals. Reads only the clock it is handed, and only now and then: a call
+costs as much as an expansion.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from era_ap.errors import Reason, Refused
+
+if TYPE_CHECKING:
+    from era_ap.provisioning.scope import Budget
+
+_CLOCK_EVERY: Final = 32
+
+
+class Meter:
+    """Counts for one file; the time runs from its making."""
+
+    __slots__ = (
+        "_clock",
+        "_deadline",
+        "_expansions",
+        "_most_expansions",
+        "_most_output",
+        "_seconds",
+        "_size",
+    )
+
+    def __init__(self, budget: Budget) -> None:
+        self._clock = budget.clock
+        self._seconds = budget.seconds
+        self._deadline = budget.clock() + budget.seconds
+        self._most_expansions = budget.expansions
+        self._most_output = budget.output
+        self._expansions = 0
+        self._size = 0
+
+    def step(self) -> None:
+        """Count one expansion. Raises ``Refused`` (EXPANSION_LIMIT, TIME_LIMIT)."""
+        self._expansions += 1
+        if self._expansions % _CLOCK_EVERY == 0:
+            self.check_clock()
+        if self._expansions > self._most_expansions:
+            raise Refused(Reason.EXPANSION_LIMIT, f"more than {self._most_expansions} expansions")
+
+    def grow(self, characters: int) -> None:
+        """Count output, where a character is at least one byte. Raises ``Refused`` (OUTPUT_LIMIT)."""
+        self._size += characters
+        if self._size > self._most_output:
+            raise Refused(Reason.OUTPUT_LIMIT, f"more than {self._most_output} bytes")
+
+    def check_size(self, size: int) -> None:
+        """Refuse a finished file of ``size`` bytes if that is too much."""
+        if size > self._most_output:
+            raise Refused(Reason.OUTPUT_LIMIT, f"{size} bytes, more than {self._most_output}")
+
+    def check_clock(self) -> None:
+        """Raise ``Refused`` (TIME_LIMIT) once the time is used up."""
+        if self._clock() > self._deadline:
+            raise Refused(Reason.TIME_LIMIT, f"more than {self._seconds:g} s of computing")

@@ -1,0 +1,122 @@
+"""From a template and a scope to the bytes a phone gets: steps 6 and 7 of spec 5.
+
+Owns the order: required fields, filling, overrides, check, encoding. Does not own any of them but the first
+and the last. Its shapes live in ``scope`` and are offered here too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from era_ap.errors import Reason, Refused
+from era_ap.provisioning import override
+from era_ap.provisioning.escape import text_safe
+from era_ap.provisioning.expand import Expansion
+from era_ap.provisioning.language import Category, Kind, Placeholder, declared_encoding
+from era_ap.provisioning.meter import Meter
+from era_ap.provisioning.safe_xml import parse_xml
+from era_ap.provisioning.scope import (
+    Budget,
+    ConstantSource,
+    Effect,
+    Line,
+    NamesNeeded,
+    Rendering,
+    Scope,
+    TraceEntry,
+)
+from era_ap.provisioning.trace import TracedExpansion
+from era_ap.provisioning.values import field
+
+if TYPE_CHECKING:
+    from era_ap.provisioning.language import Template
+
+__all__ = [
+    "Budget",
+    "ConstantSource",
+    "Effect",
+    "Line",
+    "NamesNeeded",
+    "Rendering",
+    "Scope",
+    "TraceEntry",
+    "kind_of",
+    "render",
+]
+
+_PASSWORD = "sipuser.password"  # noqa: S105 - the name of a field
+
+
+def render(template: Template, scope: Scope, budget: Budget, *, trace: bool = False) -> Rendering:
+    """Fill in ``template``, apply the primary line's overrides and check the result.
+
+    Raises:
+        Refused: the file cannot be made; the chain begins with the template.
+        NamesNeeded: host names built by placeholders are to be resolved first.
+    """
+    kind = kind_of(template, scope)
+    meter = Meter(budget)
+    try:
+        _check_required(scope)
+        maker = TracedExpansion if trace else Expansion
+        expansion = maker(scope, kind, meter, template.encoding, budget.depth)
+        text = expansion.fill(template)
+        changes: tuple[TraceEntry, ...] = ()
+        if scope.lines and scope.lines[0].device.override:
+            text, changes = override.apply(text, kind, scope.lines[0], expansion, meter)
+        expansion.check_known()
+        data = _encoded(text, kind)
+        meter.check_size(len(data))
+        if kind is Kind.XML:
+            parse_xml(data)
+        meter.check_clock()
+    except Refused as refused:
+        raise Refused(refused.reason, refused.detail, refused.chain or (template.name,)) from None
+    entries = expansion.entries if isinstance(expansion, TracedExpansion) else None
+    return Rendering(
+        data=data,
+        kind=kind,
+        warnings=tuple(expansion.warnings),
+        trace=() if entries is None else (*entries, *changes),
+        files=tuple({template.name: None, **expansion.files}),
+    )
+
+
+def kind_of(template: Template, scope: Scope) -> Kind:
+    """Text or XML; a template that begins with an include is of the kind of the file it includes."""
+    seen: set[str] = set()
+    while template.kind is Kind.TEXT and template.name not in seen:
+        seen.add(template.name)
+        first = next((node for node in template.nodes if not isinstance(node, str) or node.strip()), None)
+        if not isinstance(first, Placeholder) or first.category is not Category.INCLUDE or first.parts:
+            break
+        included = scope.templates(first.key)
+        if included is None:
+            break
+        template = included
+    return template.kind
+
+
+def _check_required(scope: Scope) -> None:
+    """No phone gets an empty credential: every line has its required fields, or nothing is made."""
+    for line in scope.lines:
+        for name in scope.required:
+            if name == _PASSWORD and not line.account.registers:
+                continue
+            value = field(line, name.removeprefix("sipuser."))
+            if value is None or not text_safe(value).strip():
+                detail = f"account {line.account.key}: {name} is {'missing' if value is None else 'empty'}"
+                raise Refused(Reason.REQUIRED_MISSING, detail)
+
+
+def _encoded(text: str, kind: Kind) -> bytes:
+    """The bytes of the file: UTF-8, or as its XML declaration says, with references for what that cannot
+    carry.
+    """
+    encoding = (declared_encoding(text) if kind is Kind.XML else None) or "utf-8"
+    try:
+        return text.encode(encoding, "strict" if encoding == "utf-8" else "xmlcharrefreplace")
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        detail = f"line {line}: the character U+{ord(text[error.start]):04X} does not exist in {encoding}"
+        raise Refused(Reason.OUTPUT_ENCODING, detail) from None
