@@ -191,12 +191,13 @@ class DirectoryIndex:
         known = self._accounts.get(account.key)
         if known is not None and known.revision == account.revision:
             return False
-        macs = {device.mac for device in account.devices}
-        before = {device.mac for device in known.devices} if known is not None else set()
-        for mac in before - macs:
-            self._macs.remove(mac, account.key)
-        for mac in macs - before:
-            self._macs.add(mac, account.key)
+        macs = [device.mac for device in account.devices]
+        before = [] if known is None else [device.mac for device in known.devices]
+        if macs != before:
+            for mac in set(before).difference(macs):
+                self._macs.remove(mac, account.key)
+            for mac in set(macs).difference(before):
+                self._macs.add(mac, account.key)
         self._accounts[account.key] = account
         return True
 

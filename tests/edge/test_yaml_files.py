@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ from directory_contract import DirectoryContract
 
 from era_ap.directory.index import Change, DirectoryIndex
 from era_ap.directory.model import AccountKey
-from era_ap.directory.yaml_files import RESTLESS, YamlFiles
+from era_ap.directory.yaml_files import MANY, RESTLESS, YamlFiles
 from era_ap.errors import Problem, Reason, Refused, Severity
 
 KEY = AccountKey("example.com", "1001")
@@ -219,6 +220,19 @@ def test_an_edit_that_keeps_size_and_mtime_is_seen(served: Folder) -> None:
     assert served.name_of() == "new"
 
 
+def test_mass_reading_keeps_the_garbage_collector_away_and_lets_it_back(folder: Folder) -> None:
+    for number in range(MANY):
+        folder.put(f"example.com/sipusers/{number}.yml", "name: [x]\n")
+    running: set[bool] = set()
+    frozen = gc.get_freeze_count()
+    try:
+        folder.files.scan(lambda *_: running.add(gc.isenabled()))
+        assert (running, gc.isenabled()) == ({False}, True)
+        assert gc.get_freeze_count() > frozen + MANY
+    finally:
+        gc.unfreeze()
+
+
 def test_fresh_files_are_waited_for_once_at_the_start(folder: Folder) -> None:
     file = folder.put("example.com/sipusers/1001.yml", "name: x\n")
     files = YamlFiles(
@@ -360,6 +374,21 @@ def test_an_unreadable_file_keeps_its_version_until_it_can_be_read(
     assert (served.problem().reason, served.problem().where) == (Reason.FILE_UNREADABLE, str(file))
     served.settle()
     assert (served.name_of(), served.index.problems) == ("new", ())
+
+
+def test_a_file_that_is_unreadable_for_a_while_and_then_the_same_is_no_problem(
+    served: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    (served.root / "example.com/sipusers/1001.yml").chmod(0o600)
+    with monkeypatch.context() as patch:
+        patch.setattr("era_ap.directory.yaml_files.read_signed", denied)
+        served.settle()
+        assert served.problem().reason is Reason.FILE_UNREADABLE
+    served.settle()
+    assert (served.name_of(), served.index.problems) == ("old", ())
 
 
 # --- a mount that goes away
