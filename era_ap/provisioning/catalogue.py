@@ -1,7 +1,7 @@
 """What is in the storage, ready to be used: templates, models, constants, names of ready-made files (spec 2).
 
-Owns the building of an immutable catalogue from a snapshot of files: only what changed is parsed, what does not
-parse leaves its last good version in service and a ``Problem``. Does not read files (``store``).
+Owns the building of an immutable catalogue from a snapshot of files: only what changed is parsed; what does
+not parse leaves its last good version in service and a ``Problem``. Does not read files (``store``).
 """
 
 from __future__ import annotations

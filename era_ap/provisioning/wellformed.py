@@ -1,7 +1,7 @@
 """Whether an XML template could become well-formed, judged before anything is filled in.
 
 Owns a neutral reading of a template: placeholders replaced by harmless text, the whole tried as a document
-and as a fragment. A template that passes may still fail when filled; one that passed before and does not now was
+and as a fragment. A template that passes may still fail when filled; one that passed before and not now was
 broken by an edit.
 """
 
