@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import io
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -124,6 +125,8 @@ def boot(
     known = profiles()
     if vendor not in known:
         raise ValueError(f"unknown vendor {vendor!r}; known: {', '.join(sorted(known))}")
+    if ":" in host:
+        raise ValueError(f"{host!r}: the tftpy library speaks IPv4 only; give a name or an IPv4 address")
     digits = parse_mac(mac)
     if digits is None:
         raise ValueError(f"{mac!r} is not a MAC: 12 hex digits, with or without separators")
@@ -131,6 +134,7 @@ def boot(
     asked = dict(profile.options if options is None else options)
     _check_options(asked)
     server = _Server(host, port, asked, profile.retries, timeout, clock)
+    logging.getLogger("tftpy").setLevel(logging.CRITICAL + 1)  # it logs each missing file as an error
     walk = _Walk(_Names(digits, model or profile.model, profile.codes), server)
     for step in profile.steps:
         if walk.take(step) and step.ends:

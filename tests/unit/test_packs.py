@@ -269,6 +269,20 @@ def test_without_any_constant_a_phone_gets_its_line_and_no_password_or_address_o
         assert harmful not in rendering.data.replace(b"user_pass ", b"").replace(b"/user_pass>", b"")
 
 
+@pytest.mark.parametrize(
+    ("firmware", "key"),
+    [("28.80.0.95", "security.user_name.admin"), ("28.83.0.50", "static.security.user_name.admin")],
+)
+def test_a_phone_of_old_firmware_gets_the_old_dialect(firmware: str, key: str) -> None:
+    bases = storage().models.bases("T46G", firmware)
+    template = next(found for base in bases if (found := storage().template(f"{base}.cfg")))
+    scope = replace(scope_of("T46G", lines_of("T46G", 1, ["201"])), bases=bases, missing_is_error=False)
+    values = dict(yealink_values(render(template, scope, Budget(lambda: 0.0)).data))
+    assert values[key] == "admin"
+    assert values["linekey.2.value"] == "201"
+    assert len([name for name in values if name.endswith("security.user_name.admin")]) == 1
+
+
 def test_keys_follow_the_lines_unless_they_say_where_they_are() -> None:
     blf = [{"number": "201", "label": "a"}, {"number": "202", "label": "b", "position": "10"}]
     values = dict(yealink_values(filled("T46S", 2, blf).data))

@@ -48,6 +48,11 @@ def test_what_cannot_be_asked_for_is_said(vendor: str, mac: str, options: dict[s
         boot(vendor, mac, "", "127.0.0.1", 9, options=options, timeout=0.1)
 
 
+def test_an_ipv6_address_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match="IPv4 only"):
+        boot("generic", "001565aabbcc", "", "::1", 69)
+
+
 def test_a_boot_file_lists_quoted_and_bracketed_names_for_this_model() -> None:
     text = b"""#!version:1.0.0.1
 include:config "common.cfg"
