@@ -150,6 +150,7 @@ class YamlFiles:
         self._sleep = sleep
         self._kept: dict[Place, _Kept] = {}
         self._outbox = _Outbox()
+        self._replaced: list[Account | Domain] = []
         self._reported: tuple[Problem, ...] | None = None
 
     def scan(self, progress: Progress | None = None) -> Change | None:
@@ -161,6 +162,10 @@ class YamlFiles:
         Raises:
             Refused: DIRECTORY_UNAVAILABLE if the folder is not readable or holds no domain.
         """
+        while (
+            self._replaced
+        ):  # freed here, piece by piece, rather than all at once where the index drops them
+            self._replaced.pop()
         first = self._reported is None
         listing = self._first_look() if first else list_folder(self._root)
         due, restless = self._due(listing)
@@ -268,6 +273,8 @@ class YamlFiles:
         if content != kept.content:
             value, kept.problems = _parse(place, signature, data)
             if value is not None:
+                if kept.value is not None:
+                    self._replaced.append(kept.value)
                 kept.value = value
                 self._outbox.put(value)
         kept.loaded, kept.content = signature, content
@@ -282,6 +289,7 @@ class YamlFiles:
                 kept = self._kept.pop(place)
                 if kept.value is not None:
                     self._outbox.remove(kept.value)
+                    self._replaced.append(kept.value)
 
     def _problems(self, listing: Listing, restless: Iterable[Signature]) -> tuple[Problem, ...]:
         found = list(listing.problems)
