@@ -43,8 +43,8 @@ GUESSING: Final = frozenset({Reason.MAC_UNKNOWN, Reason.MAC_CONFLICT})
 class AdmissionPolicy:
     """Limits. ``networks`` empty means everybody. ``requests_per_second`` with ``burst`` requests at once.
 
-    After ``unknown_macs`` distinct MACs nobody owns within ``window`` seconds an address gets the same refusal
-    whatever it asks for, at most one a second. ``memory`` is the number of addresses remembered.
+    After ``unknown_macs`` distinct MACs nobody owns within ``window`` seconds an address gets the same
+    refusal whatever it asks for, at most one a second. ``memory`` is the number of addresses remembered.
     """
 
     networks: Sequence[Network] = ()

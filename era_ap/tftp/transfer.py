@@ -142,9 +142,9 @@ class ReadTransfer(Machine):
             self._repeat(now)
             self._deadline = min(self._deadline, self._give_up_at())
 
-    def peer_gone(self) -> None:
-        """ICMP: the peer's port is closed. Behind a repeat of the last block that is how clients end."""
-        self._finish(self._reason if self._at_last_block() and self._repeats else Reason.PEER_GONE)
+    def peer_gone(self, reason: Reason = Reason.PEER_GONE) -> None:
+        """The peer's port is closed (ICMP). Behind a repeat of the last block that is how clients end."""
+        self._finish(self._reason if self._at_last_block() and self._repeats else reason)
 
     def _at_last_block(self) -> bool:
         return self.answered and self._sent == self._last == self.blocks + 1

@@ -99,10 +99,10 @@ class WriteTransfer(Machine):
             self._acknowledge(now)
             self._deadline = min(self._deadline, self._give_up_at())
 
-    def peer_gone(self) -> None:
-        """ICMP: the peer's port is closed, as it should be once we have the file."""
+    def peer_gone(self, reason: Reason = Reason.PEER_GONE) -> None:
+        """The peer's port is closed (ICMP), as it should be once we have the file."""
         if not self._whole or self._stored:
-            self._finish(Reason.UPLOADED if self._stored else Reason.PEER_GONE)
+            self._finish(Reason.UPLOADED if self._stored else reason)
 
     def _receive_block(self, payload: bytes, now: float) -> None:
         size = len(payload)

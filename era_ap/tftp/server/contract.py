@@ -1,0 +1,71 @@
+"""What the TFTP server is told and what it tells: its policy and its reports.
+
+Owns the shapes only. A report is made for every request that was answered, good or bad, exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from era_ap.provisioning.request import Subject
+from era_ap.tftp.options import OptionPolicy
+from era_ap.tftp.timing import Timing
+
+if TYPE_CHECKING:
+    from era_ap.errors import Reason
+    from era_ap.provisioning.request import FileRequest
+    from era_ap.tftp.packets import Error
+    from era_ap.tftp.server.uploads import UploadPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits of the server; a new one may be set at any time, running transfers keep theirs.
+
+    ``transfers`` in all and ``transfers_per_address`` at once; ``opens`` files being looked up at once, each
+    for ``open_seconds`` at most. ``single_port``: answer from the port of the request, for NAT and
+    containers. ``tid_ports``: take transfer ports from there only. ``uploads`` None: WRQs are refused.
+    """
+
+    options: OptionPolicy = field(default_factory=OptionPolicy)
+    timing: Timing = field(default_factory=Timing)
+    transfers: int = 10_000
+    transfers_per_address: int = 500
+    opens: int = 2_000
+    open_seconds: float = 10.0
+    single_port: bool = False
+    tid_ports: range | None = None
+    uploads: UploadPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What went over the wire in one transfer; times in seconds, ``octets`` as acknowledged by the peer.
+
+    ``agreed`` are the options of the OACK as text; ``round_trip`` is None where nothing could be measured.
+    """
+
+    octets: int = 0
+    blocks: int = 0
+    retransmits: int = 0
+    duration: float = 0.0
+    round_trip: float | None = None
+    agreed: tuple[tuple[str, str], ...] = ()
+
+
+NO_TRAFFIC: Final = Traffic()
+NO_SUBJECT: Final = Subject()
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReport:
+    """The end of one request; ``port`` is the peer's, ``write`` means upload, ``error`` the peer's ERROR."""
+
+    request: FileRequest
+    reason: Reason
+    subject: Subject
+    port: int
+    traffic: Traffic = NO_TRAFFIC
+    write: bool = False
+    error: Error | None = None

@@ -1,0 +1,181 @@
+"""From a datagram at the main port to a running transfer or an ERROR.
+
+Owns the order of judgement (a repeat? admitted? a request? allowed?) and the files being looked up.
+Anything but RRQ and WRQ is met with silence, unless it belongs to a transfer on the main port itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from era_ap.admission import Verdict
+from era_ap.errors import Reason
+from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
+from era_ap.tftp.packets import Request, parse_request
+from era_ap.tftp.server.answers import UNUSABLE, Answers, Asked
+from era_ap.tftp.server.feeding import cause, promise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    from era_ap.provisioning.request import Opener, Reply
+    from era_ap.tftp.server.contract import Policy
+    from era_ap.tftp.server.feeding import Runner
+    from era_ap.tftp.server.starting import Starter
+    from era_ap.tftp.server.table import Table
+    from era_ap.tftp.server.uploads import Upload
+    from era_ap.udp import Listener, Local, Peer
+
+T = TypeVar("T")
+_RESTART: Final = 1.0
+"""Seconds without progress after which the same request from the same port is a phone that began anew."""
+
+
+class Intake:
+    """Turns requests into transfers. ``policy`` and ``accepting`` may be set at any time."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        policy: Policy,
+        answers: Answers,
+        starter: Starter,
+        table: Table,
+        *,
+        run: Runner,
+        clock: Callable[[], float],
+    ) -> None:
+        self.policy = policy
+        self.accepting = True
+        self.pending: dict[Peer, Asked] = {}
+        self._opener = opener
+        self._answers = answers
+        self._starter = starter
+        self._table = table
+        self._run = run
+        self._clock = clock
+
+    def receive(self, data: bytes, peer: Peer, local: Local, listener: Listener, now: float) -> None:
+        """A datagram came to a main port."""
+        if data[:2] not in (b"\x00\x01", b"\x00\x02"):
+            session = self._table.get(peer)
+            if session is not None and session.is_shared:
+                session.receive(data, now)
+            return
+        if not self.accepting or self._is_repeat(data, peer, now):
+            return
+        verdict = self._answers.admission.admit(peer[0], now)
+        if verdict is Verdict.SILENCE:
+            return
+        parsed = parse_request(data)
+        packet = parsed if isinstance(parsed, Request) else UNUSABLE
+        request = FileRequest(packet.name, peer[0], Transport.TFTP, local.address)
+        asked = Asked(packet, request, data, peer, local, listener, now)
+        if verdict.reason is not None:
+            self._answers.refuse(asked, verdict.reason)
+        elif packet is not parsed:
+            self._answers.refuse(asked, parsed if isinstance(parsed, Reason) else Reason.MALFORMED)
+        else:
+            try:
+                if asked.is_write:
+                    self._open_sink(asked)
+                else:
+                    self._open(asked, now)
+            except Exception as error:  # whatever is raised, the phone gets its answer
+                self._answers.refuse_error(asked, error)
+
+    def expire(self, now: float) -> None:
+        """Give up what has been looked up for too long."""
+        limit = now - self.policy.open_seconds
+        for asked in [a for a in self.pending.values() if a.since <= limit]:
+            del self.pending[asked.peer]
+            self._answers.refuse(asked, Reason.STORAGE_BUSY)
+
+    def _is_repeat(self, data: bytes, peer: Peer, now: float) -> bool:
+        """Whether this is a retransmission of the request that is being served already."""
+        asked = self.pending.get(peer)
+        if asked is not None:
+            if asked.raw == data:
+                return True
+            del self.pending[peer]  # it wants something else by now
+        session = self._table.get(peer)
+        if session is None:
+            return False
+        machine = session.machine
+        if session.asked.raw == data and (not machine.answered or now - machine.idle_since < _RESTART):
+            machine.request_repeated(now)
+        else:
+            machine.peer_gone(Reason.PEER_SILENT)  # the peer began anew: its earlier transfer is over
+        session.flush(now)
+        return self._table.get(peer) is not None
+
+    def _open(self, asked: Asked, now: float) -> None:
+        reply = self._opener.open(asked.request)
+        if isinstance(reply, Refusal):
+            self._answers.refuse_reply(asked, reply, now)
+        elif isinstance(reply, Awaitable):
+            self._wait(asked, promise(reply), self._opened, _close)
+        else:
+            self._starter.start_read(asked, reply, self.policy, now)
+
+    def _opened(self, asked: Asked, reply: Reply) -> None:
+        now = self._clock()
+        if isinstance(reply, Refusal):
+            self._answers.refuse_reply(asked, reply, now)
+        else:
+            self._starter.start_read(asked, reply, self.policy, now)
+
+    def _open_sink(self, asked: Asked) -> None:
+        upload = self._starter.make_upload(asked, self.policy)
+
+        def opened(asked: Asked, _: None) -> None:
+            self._starter.start_write(asked, upload, self.policy, self._clock())
+
+        self._wait(asked, self._run(upload.open), opened, lambda _: self._discard(upload))
+
+    def _wait(
+        self,
+        asked: Asked,
+        result: Deferred[T],
+        then: Callable[[Asked, T], None],
+        discard: Callable[[T], None],
+    ) -> None:
+        """Go on with ``then`` when the result is there; ``discard`` it where nobody waits any more."""
+        if len(self.pending) >= self.policy.opens:
+            result.addCallback(discard).addErrback(lambda _: None)
+            self._answers.refuse(asked, Reason.TRANSFER_LIMIT)
+            return
+        self.pending[asked.peer] = asked
+
+        def arrived(value: T) -> None:
+            if not self._is_awaited(asked):
+                discard(value)
+                return
+            try:
+                then(asked, value)
+            except Exception as error:
+                self._answers.refuse_error(asked, error)
+
+        def failed(failure: Failure) -> None:
+            if self._is_awaited(asked):
+                self._answers.refuse_error(asked, cause(failure))
+
+        result.addCallbacks(arrived, failed)
+
+    def _is_awaited(self, asked: Asked) -> bool:
+        if self.pending.get(asked.peer) is not asked:
+            return False
+        del self.pending[asked.peer]
+        return True
+
+    def _discard(self, upload: Upload) -> None:
+        self._run(upload.abort)
+
+
+def _close(reply: Reply) -> None:
+    if not isinstance(reply, (Content, Refusal)):
+        reply.close()

@@ -1,0 +1,198 @@
+"""The TFTP server as the daemon sees it: listen, change limits, drain, stop.
+
+Owns the main sockets, the hub, the one timer that sweeps all transfers, and the order of shutting down.
+Needs of the reactor only readers and delayed calls, so that tests drive it by hand. RFC 1350, 2347 to
+2349, 7440.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from era_ap.errors import Reason
+from era_ap.tftp.server.answers import Answers
+from era_ap.tftp.server.channels import Channels
+from era_ap.tftp.server.intake import Intake
+from era_ap.tftp.server.starting import Starter
+from era_ap.tftp.server.table import Table
+from era_ap.udp import Hub, Listener, Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from era_ap.admission import Admission
+    from era_ap.provisioning.request import Opener
+    from era_ap.tftp.server.contract import Policy, TransferReport
+
+_REQUESTS_A_TURN: Final = 64
+_REQUEST_ROOM: Final = 4096
+_SWEEP: Final = 0.025
+_SWEEP_A_TRANSFER: Final = 1e-5
+_REST: Final = 1.0
+
+
+class SinkThreads:
+    """Two threads for the sink, started with the first upload: a stalled disk stalls nothing else."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._pool: ThreadPool | None = None
+
+    def run(self, work: Callable[[], None]) -> Deferred[None]:
+        """Call ``work`` in a thread."""
+        if self._pool is None:
+            self._pool = ThreadPool(0, 2, name="tftp-sink")
+            self._pool.start()
+        return deferToThreadPool(self._reactor, self._pool, work)
+
+    def stop(self) -> None:
+        """Let the threads end when they are done."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+
+
+class TftpServer:
+    """Serves what ``opener`` opens.
+
+    ``on_end`` gets one report for each request that was answered; ``on_error`` gets what was raised and not
+    meant to be (a defect, a full disk). ``clock`` gives steady seconds. All runs in the reactor's thread.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        opener: Opener,
+        policy: Policy,
+        admission: Admission,
+        on_end: Callable[[TransferReport], None],
+        *,
+        on_error: Callable[[BaseException], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._hub = Hub(clock, on_error)
+        self._threads = SinkThreads(reactor)
+        self._table = Table()
+        self._channels = Channels(self._hub, random.Random())
+        self._answers = Answers(admission, on_end, on_error)
+        starter = Starter(
+            self._table, self._channels, self._answers, run=self._threads.run, clock=clock, on_error=on_error
+        )
+        self._intake = Intake(
+            opener, policy, self._answers, starter, self._table, run=self._threads.run, clock=clock
+        )
+        self._listeners: list[Listener] = []
+        self._timer: Any = None
+        self._resting = True  # the timer, if any, only tidies up
+        self._drained: Deferred[bool] | None = None
+        self._drain_end = 0.0
+        reactor.addReader(self._hub)
+
+    def listen(self, address: str, port: int, *, reuse_port: bool = False) -> Peer:
+        """Take requests at ``address`` (``0.0.0.0``, ``::`` or one of ours); tells where. Raises OSError."""
+        listener = Listener(address, port, reuse_port=reuse_port)
+        self._listeners.append(listener)
+        self._hub.add(listener.fileno(), lambda now: self._take_requests(listener, now))
+        return listener.address
+
+    def replace(self, policy: Policy, admission: Admission | None = None) -> None:
+        """Other limits from now on; running transfers keep theirs."""
+        self._intake.policy = policy
+        if admission is not None:
+            self._answers.admission = admission
+
+    @property
+    def transfers(self) -> int:
+        """Transfers running."""
+        return len(self._table)
+
+    @property
+    def opening(self) -> int:
+        """Files being looked up."""
+        return len(self._intake.pending)
+
+    def stop_accepting(self) -> None:
+        """No new transfers. Main sockets stay open only as long as answers may have to leave from them."""
+        self._intake.accepting = False
+        self._close_unneeded()
+
+    def drain(self, limit: float) -> Deferred[bool]:
+        """Take nothing new, let what runs end: True when all did, False when ``limit`` seconds passed."""
+        self.stop_accepting()
+        drained: Deferred[bool] = Deferred()
+        self._drained = drained
+        self._drain_end = self._clock() + limit
+        self._arm(busy=True)
+        return drained
+
+    def stop(self) -> None:
+        """End everything now; peers of running transfers get an ERROR, sockets are closed."""
+        self._intake.accepting = False
+        self._intake.pending.clear()
+        self._table.end_all(Reason.STOPPED, self._clock())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._finish_drain(False)
+        self._reactor.removeReader(self._hub)
+        self._channels.close()
+        for listener in self._listeners:
+            listener.close()
+        self._hub.close()
+        self._threads.stop()
+
+    def _take_requests(self, listener: Listener, now: float) -> None:
+        receive, take = listener.receive, self._intake.receive
+        for _ in range(_REQUESTS_A_TURN):
+            got = receive(_REQUEST_ROOM)
+            if got is None:
+                break
+            take(got[0], got[1], got[2], listener, now)
+        if self._resting and self._is_busy():
+            self._arm(busy=True)
+
+    def _is_busy(self) -> bool:
+        return bool(self._table or self._intake.pending)
+
+    def _arm(self, *, busy: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        interval = max(_SWEEP, len(self._table) * _SWEEP_A_TRANSFER) if busy else _REST
+        self._resting = not busy
+        self._timer = self._reactor.callLater(interval, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        self._resting = True
+        now = self._clock()
+        self._table.sweep(now)
+        self._intake.expire(now)
+        ports_left = self._channels.close_idle(now)
+        busy = self._is_busy()
+        if not self._intake.accepting:
+            self._close_unneeded()
+        if self._drained is not None and (not busy or now >= self._drain_end):
+            self._finish_drain(not busy)
+        if busy or ports_left or self._drained is not None:
+            self._arm(busy=busy or self._drained is not None)
+
+    def _close_unneeded(self) -> None:
+        if self._intake.pending or any(session.is_shared for session in self._table):
+            return
+        for listener in self._listeners:
+            self._hub.remove(listener.fileno())
+            listener.close()
+        self._listeners.clear()
+
+    def _finish_drain(self, done: bool) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.callback(done)

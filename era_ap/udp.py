@@ -1,0 +1,261 @@
+"""UDP sockets and the one place where they meet the reactor.
+
+Owns binding (IPv4, IPv6, shared ports, receive buffer), the local address of a request (IP_PKTINFO), answers
+that leave from it, segmentation offload, and the hub: one private epoll for all sockets, which the reactor
+sees as a single descriptor, so that its cost is paid once a batch. Knows no protocol above UDP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import select
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IReadDescriptor
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.python.failure import Failure
+
+Peer = tuple[str, int] | tuple[str, int, int, int]
+"""Socket address as the socket module gives it: (address, port), in IPv6 with flow and scope."""
+
+RECEIVE_BUFFER: Final = 4 << 20
+"""Octets: 2,000 phones that ask in the same second fit; the default of 208 KiB loses most of them."""
+
+_SO_RCVBUFFORCE: Final = 33
+_IP_PKTINFO: Final = 8
+_IP_MTU: Final = 14
+_IPV6_MTU: Final = 24
+_SOL_UDP: Final = 17
+_UDP_SEGMENT: Final = 103
+_MAX_SEGMENTS: Final = 64
+_MAX_BURST: Final = 65000
+_NO_OFFLOAD: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
+_REMEMBERED_LOCALS: Final = 1024
+_SLICE: Final = 0.005
+_BATCH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The address of ours that a datagram came to: where the answer has to leave from.
+
+    ``control`` is the ancillary data that makes it leave from there, empty where the socket is bound to it.
+    """
+
+    address: str
+    scope: int
+    control: tuple[tuple[int, int, bytes], ...] = ()
+
+    def endpoint(self, family: int, port: int) -> Peer:
+        """Socket address of ``port`` here."""
+        if family == socket.AF_INET:
+            return (self.address, port)
+        return (self.address, port, 0, self.scope)
+
+
+class Listener:
+    """A bound socket that knows of each datagram where it came to. Raises OSError if it cannot be bound."""
+
+    def __init__(self, address: str, port: int, *, reuse_port: bool = False) -> None:
+        self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            if self.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            enlarge_receive_buffer(sock, RECEIVE_BUFFER)
+            wildcard = address in ("0.0.0.0", "::")  # noqa: S104 - the operator's choice, not a default
+            if wildcard:
+                _ask_for_local(sock, self.family)
+            sock.bind(socket.getaddrinfo(address, port, self.family, socket.SOCK_DGRAM)[0][4])
+        except OSError:
+            sock.close()
+            raise
+        name = sock.getsockname()
+        self._sock = sock
+        self._fixed = None if wildcard else Local(name[0], name[3] if len(name) == 4 else 0)
+        self._locals: dict[bytes, Local] = {}
+        self.address: Peer = name
+        self.port: int = name[1]
+
+    def fileno(self) -> int:
+        """Descriptor, -1 once closed."""
+        return self._sock.fileno()
+
+    def receive(self, room: int) -> tuple[bytes, Peer, Local] | None:
+        """The next datagram, cut off behind ``room`` octets; None where there is none."""
+        try:
+            if self._fixed is not None:
+                data, peer = self._sock.recvfrom(room)
+                return data, peer, self._fixed
+            data, control, _flags, peer = self._sock.recvmsg(room, 64)
+        except OSError:  # nothing there, or an ICMP error of an earlier answer: neither concerns a request
+            return None
+        for level, kind, value in control:
+            if (level, kind) in (
+                (socket.IPPROTO_IP, _IP_PKTINFO),
+                (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO),
+            ):
+                return data, peer, self._locals.get(value) or self._learn(value)
+        return data, peer, Local(self.address[0], 0)
+
+    def send(self, data: bytes, peer: Peer, local: Local) -> None:
+        """Answer ``peer`` from ``local``. What the kernel does not take is lost, as on the wire."""
+        with contextlib.suppress(OSError):
+            if local.control:
+                self._sock.sendmsg((data,), local.control, 0, peer)
+            else:
+                self._sock.sendto(data, peer)
+
+    def close(self) -> None:
+        """Give the port back; may be called again."""
+        self._sock.close()
+
+    def _learn(self, value: bytes) -> Local:
+        if len(self._locals) >= _REMEMBERED_LOCALS:
+            self._locals.clear()
+        if self.family == socket.AF_INET:
+            source = value[4:8]  # ipi_spec_dst: ours, even where the request was a broadcast
+            control = struct.pack("=I4s4s", 0, source, b"\0\0\0\0")
+            level, kind = int(socket.IPPROTO_IP), _IP_PKTINFO
+            local = Local(socket.inet_ntoa(source), 0, ((level, kind, control),))
+        else:
+            (scope,) = struct.unpack("=I", value[16:20])
+            text = socket.inet_ntop(socket.AF_INET6, value[:16])
+            level, kind = int(socket.IPPROTO_IPV6), int(socket.IPV6_PKTINFO)
+            multicast = value[0] == 0xFF
+            local = Local("::" if multicast else text, scope, () if multicast else ((level, kind, value),))
+        self._locals[value] = local
+        return local
+
+
+@implementer(IReadDescriptor)
+class Hub:
+    """All sockets in one epoll behind one descriptor; a readable socket's handler gets the time, in seconds.
+
+    What a handler raises goes to ``on_error`` and harms no other socket. A batch ends after a few
+    milliseconds, so that the rest of the process has its turn.
+    """
+
+    def __init__(self, clock: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
+        self._clock = clock
+        self._on_error = on_error
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[float], None]] = {}
+
+    def add(self, fileno: int, handler: Callable[[float], None]) -> None:
+        """Call ``handler`` whenever the socket has something to read."""
+        self._epoll.register(fileno, select.EPOLLIN)
+        self._handlers[fileno] = handler
+
+    def remove(self, fileno: int) -> None:
+        """Forget a socket that is about to be closed (closing takes it out of the epoll)."""
+        self._handlers.pop(fileno, None)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._handlers.clear()
+        self._epoll.close()
+
+    def fileno(self) -> int:
+        """Descriptor of the epoll."""
+        return self._epoll.fileno()
+
+    def doRead(self) -> None:
+        """Serve what is readable, for a slice of time at most."""
+        poll, clock, handlers = self._epoll.poll, self._clock, self._handlers
+        end = clock() + _SLICE
+        while events := poll(0, _BATCH):
+            now = clock()
+            for fileno, _ in events:
+                handler = handlers.get(fileno)
+                if handler is not None:
+                    try:
+                        handler(now)
+                    except Exception as error:  # noqa: BLE001, RUF100 - one socket's defect is not another's
+                        self._on_error(error)
+            if now >= end or self._epoll.closed:
+                break
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor is going away."""
+
+    def logPrefix(self) -> str:
+        """Name in the reactor's own messages."""
+        return "udp"
+
+
+def enlarge_receive_buffer(sock: socket.socket, octets: int) -> int:
+    """Ask for ``octets``, beyond net.core.rmem_max where we may; returns what the kernel granted."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, octets)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+
+def connected(family: int, local: Peer, peer: Peer, *, shared: bool = False) -> socket.SocketType:
+    """A socket from ``local`` to ``peer`` that hears nobody else; ``shared`` lets others use the local port.
+
+    The bare socket type spares its wrapper's cost a transfer. Raises OSError.
+    """
+    sock = socket.SocketType(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(local)
+        sock.connect(peer)
+        if shared:
+            # Between bind and connect a stranger's datagram may have slipped in.
+            with contextlib.suppress(OSError):
+                while True:
+                    sock.recv(1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def path_limit(sock: socket.SocketType, family: int) -> int:
+    """Octets of UDP payload that go to a connected socket's peer unfragmented, as far as the kernel knows."""
+    if family == socket.AF_INET:
+        return sock.getsockopt(socket.IPPROTO_IP, _IP_MTU) - 28
+    return sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU) - 48
+
+
+def send_segmented(sock: socket.SocketType, datagrams: Sequence[bytes]) -> bool:
+    """Send datagrams of one size (the last may be shorter) with few system calls (UDP_SEGMENT).
+
+    False where kernel, device or path cannot: nothing of that burst was sent and plain sends have to do.
+    Raises ConnectionRefusedError where the peer's port is closed.
+    """
+    segment = len(datagrams[0])
+    step = min(_MAX_SEGMENTS, _MAX_BURST // segment)
+    if step < 2 or segment > 0xFFFF:
+        return False
+    control = ((_SOL_UDP, _UDP_SEGMENT, struct.pack("=H", segment)),)
+    for start in range(0, len(datagrams), step):
+        try:
+            sock.sendmsg(datagrams[start : start + step], control)
+        except ConnectionRefusedError:
+            raise
+        except OSError as error:
+            if error.errno in _NO_OFFLOAD:
+                return False
+    return True
+
+
+def _ask_for_local(sock: socket.socket, family: int) -> None:
+    if family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
