@@ -44,7 +44,7 @@ Seen = Stamp | tuple[Reason, str] | None
 class Store:
     """Watches the storage folder ``root`` for the site named ``site``; blocking, for one worker thread.
 
-    A file is taken up when it looked the same for ``SETTLE_SECONDS``, and only if it still does after it was
+    A file is taken up when it looked the same for ``settle_seconds``, and only if it still does after it was
     read; so with a scan every 0.5 s a change is in service after 0.3 to 1 s, and never by halves.
     """
 
@@ -56,12 +56,14 @@ class Store:
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         self._root = root
         self._site = site
         self._monotonic = monotonic
         self._wall = wall
         self._sleep = sleep
+        self._settle_seconds = settle_seconds
         self._catalogue: Catalogue | None = None
         self._taken: dict[str, Seen] = {}
         self._changing: dict[str, tuple[Seen, float]] = {}
@@ -152,7 +154,7 @@ class Store:
         ]
         again = seen
         if young:
-            self._sleep(SETTLE_SECONDS)
+            self._sleep(self._settle_seconds)
             again = self._look()
         for place, what in seen.items():
             if again.get(place) == what:
@@ -168,7 +170,7 @@ class Store:
         before = self._changing.get(place)
         if before is None or before[0] != what:
             self._changing[place] = (what, now)
-        elif now - before[1] >= SETTLE_SECONDS:
+        elif now - before[1] >= self._settle_seconds:
             self._take(place, what)
 
     def _take(self, place: str, what: Seen) -> None:
