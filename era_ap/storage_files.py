@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 16
 
 _LEFTOVER = re.compile(r"\..*|.*~|#.*#|.*\.sw[a-z]|4913", re.IGNORECASE | re.DOTALL)
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")
 _README = re.compile(r"readme(\..*)?", re.IGNORECASE | re.DOTALL)
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
@@ -152,16 +153,14 @@ class _Walk:
             for entry in entries:
                 self.listing.is_empty = False
                 name = entry.name
-                if name.startswith(".") or _README.fullmatch(name):
+                if name[0] == "." or (name[0] in "rR" and _README.fullmatch(name)):
                     continue
                 if not self._leftovers and _LEFTOVER.fullmatch(name):
                     continue
                 self._look_at(entry, prefix + name, within)
 
     def _look_at(self, entry: os.DirEntry[str], path: str, within: tuple[tuple[int, int], ...]) -> None:
-        try:
-            path.encode("utf-8")
-        except UnicodeEncodeError:
+        if not path.isascii() and _NOT_UTF_8.search(path):
             shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             self.listing.refused[shown] = Refused(Reason.FILE_UNREADABLE, "the name is not UTF-8; rename it")
             return

@@ -84,8 +84,9 @@ class Store:
         now = self._monotonic()
         if first:
             self._take_rested(seen)
-        for place in sorted(self._taken.keys() | seen.keys() | self._unread.keys()):
-            self._compare(place, seen, now)
+        if seen != self._taken or self._changing or self._unread:
+            for place in sorted(self._taken.keys() | seen.keys() | self._unread.keys()):
+                self._compare(place, seen, now)
         built = (self._version, tuple(self._away.items()), tuple(map(str, self._unread.items())))
         if not first and built == self._built:
             return None
