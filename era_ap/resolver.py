@@ -38,10 +38,16 @@ class Resolver:
         self._resolver = _stub(servers, port)
 
     async def ask(self, names: Iterable[str]) -> None:
-        """Ask for ``names`` and wait for the answers, ``LIMIT_SECONDS`` at most."""
-        tasks = [self._start(name) for name in names]
-        if tasks:
-            await asyncio.wait(tasks, timeout=LIMIT_SECONDS)
+        """Ask for ``names`` and wait for the answers, ``LIMIT_SECONDS`` at most.
+
+        A name whose answer is late counts as one without an address until the answer comes.
+        """
+        tasks = {self._start(name): name for name in names}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=LIMIT_SECONDS)
+        for task in late:
+            self._book.fail(tasks[task], self._now())
 
     async def refresh(self) -> None:
         """Ask for what is due; returns when all of it is answered or has failed."""

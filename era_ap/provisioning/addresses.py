@@ -40,6 +40,7 @@ class AddressBook:
     def __init__(self) -> None:
         self._names: OrderedDict[str, _Name] = OrderedDict()
         self._literal: frozenset[str] = frozenset()
+        self._told: frozenset[str] = frozenset()
 
     def addresses(self, name: str) -> tuple[str, ...] | None:
         """Known addresses of ``name``; () when it was asked for in vain, None when it was never asked for."""
@@ -81,9 +82,14 @@ class AddressBook:
         entry.due = now + min(RETRY_FIRST * 2**entry.failures, RETRY_CEILING)
         entry.failures = min(entry.failures + 1, 10)
 
-    def without_answer(self) -> tuple[str, ...]:
-        """Literal names that were asked for and have no address at all; an operator should know."""
-        return tuple(n for n, e in self._names.items() if n in self._literal and e.asked and not e.addresses)
+    def news(self) -> tuple[str, ...]:
+        """Literal names found to have no address since the last call; an operator should know."""
+        without = frozenset(
+            name for name, e in self._names.items() if name in self._literal and e.asked and not e.addresses
+        )
+        news = without - self._told
+        self._told = without
+        return tuple(sorted(news))
 
     def _entry(self, name: str, now: float) -> _Name:
         entry = self._names.get(name)

@@ -7,44 +7,28 @@ are lacking are reported (``NamesNeeded``, ``TIME_LIMIT``) for an edge to supply
 
 from __future__ import annotations
 
-import random
-import uuid
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from era_ap.errors import Outcome, Reason, Refused
-from era_ap.provisioning.gates import gate_of_phone
+from era_ap.provisioning.kept import Kept, KeptAnswers, Sources
 from era_ap.provisioning.language import Kind
 from era_ap.provisioning.names import MaskTable, builtin_masks, compile_mask
-from era_ap.provisioning.render import Budget, ConstantSource, Line, Rendering, Scope, render
+from era_ap.provisioning.render import render
 from era_ap.provisioning.request import Content, Refusal, Subject
 from era_ap.provisioning.resolution import Resolution, resolve
+from era_ap.provisioning.scope import Budget, Rendering, Scope
+from era_ap.provisioning.scoping import scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from era_ap.directory.index import DirectoryIndex
-    from era_ap.directory.model import Account, Domain
+    from era_ap.directory.model import Domain
     from era_ap.provisioning.catalogue import Catalogue, StaticFile
-    from era_ap.provisioning.gates import Gate
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.request import FileRequest
-
-KEPT_BYTES = 64 * 1024 * 1024
-KEPT_ANSWERS = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the site configuration says about filling in files; ``gates`` are the site's SG addresses."""
-
-    site: str
-    master_domain: str
-    gates: tuple[Gate, ...] = ()
-    missing_is_error: bool = False
-    required: tuple[str, ...] = ("sipuser.login", "sipuser.password")
-    reuse_seconds: float = 30.0
+    from era_ap.provisioning.scoping import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +37,6 @@ class StaticHit:
 
     entry: StaticFile
     subject: Subject
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The immutable things a rendering was made of; equal sources give an equally good rendering."""
-
-    templates: tuple[Template | None, ...]
-    accounts: tuple[Account, ...]
-    domains: tuple[Domain | None, ...]
-    site_constants: Mapping[str, str]
-    bases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +54,6 @@ class Filling:
         return render(self.template, self.scope, Budget(clock, seconds=seconds), trace=trace)
 
 
-@dataclass(slots=True)
-class _Kept:
-    """An answer kept for repetition: until ``until``, and only while what it was made of is in service."""
-
-    reply: Content | Refusal
-    until: float
-    revisions: tuple[int, int]
-    files: tuple[str, ...] = ()
-    sources: Sources | None = None
-
-
 class Provisioner:
     """Answers requests from the catalogue and the directory in service.
 
@@ -104,8 +66,7 @@ class Provisioner:
         self.addresses = addresses
         self.catalogue: Catalogue | None = None
         self.directory: DirectoryIndex | None = None
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept = KeptAnswers()
         self._builtin = builtin_masks()
         self._masks = MaskTable(self._builtin)
         self._masks_of: Domain | None = None
@@ -114,7 +75,6 @@ class Provisioner:
         """Take new rules; nothing that was made under the old ones is repeated."""
         self.rules = rules
         self._kept.clear()
-        self._kept_bytes = 0
 
     # --- answering
 
@@ -129,7 +89,10 @@ class Provisioner:
             return self.refuse(key, found.refusal, subject_of(found), now)
         if found.static is not None:
             return StaticHit(found.static, subject_of(found))
-        return self.filling(found, request.local)
+        try:
+            return self.filling(found, request.local)
+        except Refused as refused:
+            return self.refuse(key, refused, subject_of(found), now)
 
     def fill(self, filling: Filling, rendering: Rendering, now: float) -> Content:
         """Make the answer of a finished rendering and keep it for repetition."""
@@ -137,9 +100,9 @@ class Provisioner:
         content = Content(rendering.data, reason, filling.subject, rendering.kind is Kind.XML)
         files = (filling.template.name, *rendering.files)
         again = content if reason is Reason.COMMON else replace(content, reason=Reason.REUSED)
-        self._keep(
+        self._kept.put(
             filling.key,
-            _Kept(
+            Kept(
                 again,
                 now + self.rules.reuse_seconds,
                 self._revisions(),
@@ -154,7 +117,7 @@ class Provisioner:
         through = f" (through {' > '.join(refused.chain)})" if refused.chain else ""
         refusal = Refusal(refused.reason, replace(subject, detail=refused.detail + through))
         if refused.reason.outcome is not Outcome.UNAVAILABLE:
-            self._keep(key, _Kept(refusal, now + self.rules.reuse_seconds, self._revisions()))
+            self._kept.put(key, Kept(refusal, now + self.rules.reuse_seconds, self._revisions()))
         return refusal
 
     # --- the steps, also used by explain
@@ -164,12 +127,15 @@ class Provisioner:
         return resolve(name, self.catalogue, self.directory, self.mask_table())
 
     def filling(self, found: Resolution, local: str) -> Filling:
-        """Prepare the rendering of a resolution that has a template; ``local`` is our address, if known."""
+        """Prepare the rendering of a resolution that has a template; ``local`` is our address, if known.
+
+        Raises ``Refused`` if an account without registration has no gate (spec 12).
+        """
         assert found.template is not None
         return Filling(
             key=(found.name, local),
             template=found.template,
-            scope=self._scope(found, local),
+            scope=scope_of(found, self.rules, self.catalogue, self.directory, self.addresses, local),
             subject=subject_of(found),
             found=found,
         )
@@ -188,62 +154,6 @@ class Provisioner:
             self._masks_of = master
         return self._masks
 
-    def _scope(self, found: Resolution, local: str) -> Scope:
-        rules = self.rules
-        catalogue = self.catalogue
-        assert catalogue is not None
-        phone = found.phone
-        lines = tuple(
-            Line(account, device, device.line) for account, device in (phone.lines if phone else ())
-        )
-        domain = self._domain(lines[0].account.key.domain) if lines else None
-        master = self._domain(rules.master_domain)
-        constants = [ConstantSource(f"domain {domain.name}", domain.constants)] if domain else []
-        if master is not None and master is not domain:
-            constants.append(ConstantSource(f"master domain {master.name}", master.constants))
-        constants.append(ConstantSource(f"site {rules.site}", catalogue.constants))
-        defaults, gate_address = self._defaults(found, lines, domain, local)
-        constants.append(ConstantSource("the daemon", defaults))
-        return Scope(
-            templates=catalogue.template,
-            bases=found.bases,
-            type=found.match.mask.type or "" if found.match else "",
-            lines=lines,
-            constants=tuple(constants),
-            reserved={
-                "domain": lines[0].account.key.domain if lines else rules.master_domain,
-                "sg.addr": gate_address,
-            },
-            addresses=self.addresses,
-            missing_is_error=rules.missing_is_error,
-            required=rules.required,
-            rng=random.Random(),
-            new_id=lambda: str(uuid.uuid4()),
-        )
-
-    def _defaults(
-        self, found: Resolution, lines: tuple[Line, ...], domain: Domain | None, local: str
-    ) -> tuple[dict[str, str], str | Refused]:
-        """Constants of the lowest priority, and the address of the gate or why there is none."""
-        defaults = {"site": self.rules.site, "server.addr": local}
-        if found.mac:
-            defaults |= {
-                "phone.mac": found.mac,
-                "phone.mac_upper": found.mac.upper(),
-                "phone.model": found.model,
-            }
-        try:
-            bound = gate_of_phone(
-                lines[0].account.fields if lines else {},
-                registers=lines[0].account.registers if lines else True,
-                settings=domain.settings if domain else {},
-                gates=self.rules.gates,
-                mac=found.mac,
-            )
-        except Refused as refusal:
-            return defaults, refusal
-        return defaults | {"sg.port": str(bound.port), "sg.proto": bound.proto}, bound.address
-
     def _domain(self, name: str) -> Domain | None:
         return self.directory.domain(name) if self.directory is not None else None
 
@@ -255,7 +165,7 @@ class Provisioner:
             self.directory.revision if self.directory is not None else -1,
         )
 
-    def _is_good(self, kept: _Kept, key: tuple[str, str], now: float) -> bool:
+    def _is_good(self, kept: Kept, key: tuple[str, str], now: float) -> bool:
         if now >= kept.until:
             return False
         revisions = self._revisions()
@@ -283,18 +193,6 @@ class Provisioner:
             bases=found.bases,
         )
 
-    def _keep(self, key: tuple[str, str], kept: _Kept) -> None:
-        self._forget(key)
-        self._kept[key] = kept
-        self._kept_bytes += _weight(kept)
-        while len(self._kept) > KEPT_ANSWERS or self._kept_bytes > KEPT_BYTES:
-            self._forget(next(iter(self._kept)))
-
-    def _forget(self, key: tuple[str, str]) -> None:
-        gone = self._kept.pop(key, None)
-        if gone is not None:
-            self._kept_bytes -= _weight(gone)
-
 
 def subject_of(found: Resolution) -> Subject:
     """Whom and what a resolution concerns, for the journal."""
@@ -306,7 +204,3 @@ def subject_of(found: Resolution) -> Subject:
         model=found.model,
         revision=found.template.revision if found.template else "",
     )
-
-
-def _weight(kept: _Kept) -> int:
-    return 512 + (len(kept.reply.data) if isinstance(kept.reply, Content) else 0)

@@ -32,7 +32,7 @@ def test_the_last_good_answer_stays_when_servers_are_away() -> None:
     book.fail("ntp.example.com", 60.0)
     book.learn("ntp.example.com", (), 60.0, 70.0)
     assert book.addresses("ntp.example.com") == ("192.0.2.1",)
-    assert book.without_answer() == ()
+    assert book.news() == ()
 
 
 def test_a_name_that_fails_is_known_to_have_none_and_asked_less_and_less_often() -> None:
@@ -45,7 +45,8 @@ def test_a_name_that_fails_is_known_to_have_none_and_asked_less_and_less_often()
         gaps.append(following - now)
         now = following
     assert book.addresses("gone.example") == ()
-    assert book.without_answer() == ("gone.example",)
+    assert book.news() == ("gone.example",)
+    assert book.news() == ()
     assert gaps[0] < gaps[1] < gaps[2]
     assert max(gaps) == RETRY_CEILING
 

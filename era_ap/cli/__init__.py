@@ -1,0 +1,25 @@
+"""The command line ``era-ap``. Owns words, tables, exit codes; decides nothing about phones.
+
+Exit codes: 0 done, 1 findings or a refusal (the output says which), 2 wrong usage or an unusable
+site configuration.
+"""
+
+from __future__ import annotations
+
+import click
+
+from era_ap import __version__
+from era_ap.cli.check import check
+from era_ap.cli.file import explain, render
+from era_ap.cli.phones import phone, phones
+from era_ap.cli.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="era-ap")
+def main() -> None:
+    """Autoprovision daemon for SIP desk phones."""
+
+
+for _command in (run, check, render, explain, phones, phone):
+    main.add_command(_command)

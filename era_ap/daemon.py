@@ -1,0 +1,214 @@
+"""Wires one instance of the daemon together and runs it on one event loop; only this file knows all others.
+
+Owns start, reload and stop: sockets are bound first, so that a taken port is reported at once; then storage
+and directory are loaded; then systemd is told. SIGHUP reads the configuration again, SIGTERM lets running
+transfers finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from era_ap import config, systemd
+from era_ap.admission import Admission
+from era_ap.feeds import Feeds
+from era_ap.logs import JournalFile, Logs
+from era_ap.provisioning.addresses import AddressBook
+from era_ap.provisioning.provisioner import Provisioner
+from era_ap.reporting import Reporter
+from era_ap.resolver import Resolver
+from era_ap.service import FileService
+from era_ap.settings import admission_policy, rules_of, tftp_policy
+from era_ap.store import StaticFiles
+from era_ap.tftp.server import TftpServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+
+    from era_ap.config import ApRole, Site
+
+
+class Daemon:
+    """One running instance of one ap role."""
+
+    def __init__(self, reactor: AsyncioSelectorReactor, path: Path, site: Site, role: ApRole) -> None:
+        self._path = path
+        self._site = site
+        self._role = role
+        self.is_stopping = False
+        ext = role.ext
+        self._logs = Logs(ext.log.format.value, ext.log.level.value)
+        self._log = self._logs.log.bind(role=role.name)
+        self._journal = JournalFile(ext.journal) if ext.journal else None
+        reporter = Reporter(self._log, self._journal)
+        book = AddressBook()
+        resolver = Resolver(book, time.monotonic, ext.dns)
+        self._provisioner = Provisioner(rules_of(site, role), book.addresses)
+        self._feeds = Feeds(site, role, self._provisioner, book, resolver, self._log)
+        self._statics = StaticFiles(site.storage, storage_seconds=ext.storage_seconds)
+        self._service = FileService(self._provisioner, self._statics, book, resolver, clock=time.monotonic)
+        self._admission = Admission(admission_policy(role))
+        self._tftp = TftpServer(
+            reactor,
+            self._service,
+            tftp_policy(role),
+            self._admission,
+            reporter.tftp,
+            on_error=reporter.defect,
+        )
+        self._watchdog: asyncio.Task[None] | None = None
+
+    def bind(self) -> None:
+        """Bind the sockets; raises ``OSError`` if a port is taken or an address is not ours."""
+        for address in self._role.ext.listen:
+            try:
+                host, port, *_ = self._tftp.listen(address, self._role.tftp_port)
+            except OSError as error:
+                if address != "::" or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise
+                self._log.warning("this host has no IPv6", address=address)
+                continue
+            self._log.info("serving", transport="tftp", address=host, port=port)
+
+    async def start(self) -> None:
+        """Load what there is to serve, then tell systemd; what is missing by then is refused for now."""
+        await self._feeds.start()
+        every = systemd.watchdog_seconds()
+        if every is not None:
+            self._watchdog = asyncio.ensure_future(_feed_watchdog(every))
+        systemd.ready()
+        if self._site.zookeeper is not None:
+            self._log.warning("zookeeper is configured and not used", advice="this instance runs alone")
+        self._log.info("ready", site=self._site.site)
+
+    def reload(self) -> None:
+        """Read the site configuration again; an invalid one changes nothing."""
+        systemd.reloading()
+        try:
+            site = config.load(self._path)
+            role = site.ap(self._role.name)
+        except config.ConfigError as error:
+            for problem in error.problems:
+                self._log.error("configuration not taken", where=problem.where, detail=problem.detail)
+        else:
+            self._reconfigure(site, role)
+        systemd.ready()
+
+    async def stop(self) -> None:
+        """Take no new requests, let running transfers finish within ``ext.drain_seconds``, then end."""
+        self.is_stopping = True
+        systemd.stopping()
+        self._log.info("stopping", transfers=self._tftp.transfers)
+        await self._tftp.drain(self._role.ext.drain_seconds).asFuture(asyncio.get_running_loop())
+
+    def close(self) -> None:
+        """End everything at once and write what is left to write."""
+        self._tftp.stop()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._feeds.close()
+        self._service.close()
+        self._statics.close()
+        self._log.info("stopped")
+        if self._journal is not None:
+            self._journal.close()
+        self._logs.close()
+
+    def _reconfigure(self, site: Site, role: ApRole) -> None:
+        waiting = _needs_restart((self._site, self._role), (site, role))
+        self._site, self._role = site, role
+        self._provisioner.reconfigure(rules_of(site, role))
+        self._admission.replace(admission_policy(role))
+        self._tftp.replace(tftp_policy(role))
+        self._statics.storage_seconds = role.ext.storage_seconds
+        self._feeds.set_interval(role.ext.poll_seconds)
+        self._log.info("configuration taken")
+        if waiting:
+            self._log.warning("some changes need a restart", keys=waiting)
+
+
+def _needs_restart(before: tuple[Site, ApRole], after: tuple[Site, ApRole]) -> list[str]:
+    """Keys that changed and take effect only at the next start."""
+    site_keys = ("site", "storage", "directory", "zookeeper")
+    ext_keys = ("listen", "dns", "log", "journal")
+    changed = [key for key in site_keys if getattr(before[0], key) != getattr(after[0], key)]
+    if before[1].tftp_port != after[1].tftp_port:
+        changed.append("tftp_port")
+    changed += [f"ext.{key}" for key in ext_keys if getattr(before[1].ext, key) != getattr(after[1].ext, key)]
+    return changed
+
+
+async def _feed_watchdog(every: float) -> None:
+    while True:
+        systemd.alive()
+        await asyncio.sleep(every)
+
+
+def run_daemon(path: Path, role_name: str) -> int:
+    """Run the instance ``role_name`` of the site configuration at ``path`` until SIGTERM or SIGINT.
+
+    Returns 1 if a port cannot be bound, else ends the process: with 0 after an orderly stop, with 1 if a
+    second signal cut it short. Raises ``ConfigError``.
+    """
+    site = config.load(path)
+    role = site.ap(role_name)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    reactor = _install_reactor(loop)
+    daemon = Daemon(reactor, path, site, role)
+    try:
+        daemon.bind()
+    except OSError as error:
+        daemon.close()
+        why = os.strerror(error.errno) if error.errno else str(error)
+        sys.stderr.write(f"era-ap: cannot serve TFTP on port {role.tftp_port}: {why}\n")
+        return 1
+    ended_with: list[int] = []
+
+    def end(code: int) -> None:
+        if not ended_with:
+            ended_with.append(code)
+            loop.stop()
+
+    def on_stop_signal() -> None:
+        if daemon.is_stopping:
+            end(1)
+        else:
+            loop.create_task(daemon.stop()).add_done_callback(lambda _: end(0))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_stop_signal)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+    starting = loop.create_task(daemon.start())
+    starting.add_done_callback(lambda task: end(1) if not task.cancelled() and task.exception() else None)
+    reactor.startRunning(installSignalHandlers=False)
+    loop.run_forever()
+    if starting.done() and not starting.cancelled() and (defect := starting.exception()) is not None:
+        daemon.close()
+        raise defect
+    daemon.close()
+    sys.stderr.flush()
+    # A thread that hangs on a dead mount would keep the interpreter from ending; everything is closed by now.
+    os._exit(ended_with[0])
+
+
+def _install_reactor(loop: asyncio.AbstractEventLoop) -> AsyncioSelectorReactor:
+    from twisted.internet import asyncioreactor  # noqa: PLC0415 - importing the reactor would install another
+
+    reactor = asyncioreactor.AsyncioSelectorReactor(loop)
+    from twisted.internet.main import installReactor  # noqa: PLC0415
+
+    installReactor(reactor)  # type: ignore[no-untyped-call]
+    # Timers follow the monotonic clock: a clock that is set must neither stop them nor fire them all.
+    vars(reactor)["seconds"] = time.monotonic
+    return reactor

@@ -1,0 +1,79 @@
+"""The journal: one record for every finished request, good or bad (spec 5).
+
+Owns the record's fields and the limit on how many records of refusals reach the log in a second. Holds no
+secrets: a record names accounts, files and reasons, never values. Does not write (``logs``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from era_ap.errors import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from era_ap.errors import Reason
+    from era_ap.provisioning.request import Subject
+
+REFUSALS_PER_SECOND = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one request ended. ``at`` is seconds since the epoch (UTC), ``seconds`` the time it took."""
+
+    at: float
+    transport: str
+    peer: str
+    reason: Reason
+    subject: Subject
+    size: int = 0
+    retransmits: int = 0
+    seconds: float = 0.0
+    options: Mapping[str, int] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, object]:
+        """The record as flat fields for a log line or a JSON document; empty ones are left out."""
+        subject = self.subject
+        found = {
+            "transport": self.transport,
+            "peer": self.peer,
+            "reason": self.reason.code,
+            "file": subject.file,
+            "mac": subject.mac,
+            "account": subject.account,
+            "model": subject.model,
+            "revision": subject.revision,
+            "bytes": self.size,
+            "options": dict(self.options),
+            "retransmits": self.retransmits,
+            "seconds": round(self.seconds, 6),
+            "detail": subject.detail,
+        }
+        return {key: value for key, value in found.items() if value not in ("", {})}
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the phone has got its whole file."""
+        return self.reason.outcome is Outcome.SERVED
+
+
+class RefusalLimit:
+    """At most ``REFUSALS_PER_SECOND`` lines a second about refusals: an attack must not fill the disk."""
+
+    def __init__(self, per_second: int = REFUSALS_PER_SECOND) -> None:
+        self._per_second = per_second
+        self._second = -1
+        self._seen = 0
+
+    def admit(self, now: float) -> tuple[bool, int]:
+        """Whether to write one more line now, and how many were left out in the second that just ended."""
+        second = int(now)
+        left_out = 0
+        if second != self._second:
+            left_out = max(0, self._seen - self._per_second)
+            self._second, self._seen = second, 0
+        self._seen += 1
+        return self._seen <= self._per_second, left_out

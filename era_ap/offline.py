@@ -1,0 +1,84 @@
+"""Site configuration, storage and directory loaded once, for commands that need no running daemon.
+
+Owns the order of loading and the collecting of everything that is wrong. The daemon loads the same things
+itself, because it goes on looking at them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from era_ap import config
+from era_ap.directory.index import DirectoryIndex
+from era_ap.errors import Problem, Refused
+from era_ap.provisioning.addresses import AddressBook
+from era_ap.provisioning.provisioner import Provisioner
+from era_ap.resolver import Resolver
+from era_ap.settings import directory_of, rules_of
+from era_ap.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from era_ap.config import ApRole, Site
+
+    Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class Offline:
+    """A site as a command sees it. ``problems`` are all findings of the loading."""
+
+    site: Site
+    role: ApRole
+    provisioner: Provisioner
+    book: AddressBook
+    store: Store
+    problems: tuple[Problem, ...]
+
+    def ask(self, names: Iterable[str]) -> None:
+        """Ask name servers for ``names`` and wait for the answers, within the resolver's limit."""
+
+        async def ask() -> None:
+            await _resolver(self).ask(names)
+
+        asyncio.run(ask())
+
+
+def _resolver(offline: Offline) -> Resolver:
+    return Resolver(offline.book, time.monotonic, offline.role.ext.dns)
+
+
+def load(path: Path, role: str | None, progress: Progress) -> Offline:
+    """Load the site of ``path`` as ``role`` sees it; raises ``ConfigError`` if there is no usable site."""
+    site = config.load(path)
+    ours = site.ap(role) if role is not None else site.first_ap()
+    book = AddressBook()
+    provisioner = Provisioner(rules_of(site, ours), book.addresses)
+    store = Store(site.storage, site.site)
+    problems: list[Problem] = []
+    try:
+        provisioner.catalogue = store.scan()
+    except Refused as refused:
+        problems.append(_unavailable(refused, site.storage))
+    else:
+        problems += provisioner.catalogue.problems if provisioner.catalogue else ()
+    index = DirectoryIndex()
+    try:
+        change = directory_of(site).scan(lambda done, total: progress("directory", done, total))
+    except Refused as refused:
+        problems.append(_unavailable(refused, site.directory_path))
+    else:
+        if change is not None:
+            index.apply(change)
+        provisioner.directory = index
+        problems += index.problems
+    return Offline(site, ours, provisioner, book, store, tuple(problems))
+
+
+def _unavailable(refused: Refused, place: Path) -> Problem:
+    return Problem(refused.reason, str(place), refused.detail or refused.reason.advice)

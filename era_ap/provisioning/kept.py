@@ -1,0 +1,88 @@
+"""Answers kept for a short time, so that a repeated request gets identical bytes at no cost (spec 5).
+
+Owns the bounds of that memory. Whether an answer may still be given is the provisioner's to say.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from era_ap.provisioning.request import Content
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from era_ap.directory.model import Account, Domain
+    from era_ap.provisioning.language import Template
+    from era_ap.provisioning.request import Refusal
+
+KEPT_BYTES = 64 * 1024 * 1024
+KEPT_ANSWERS = 50_000
+OVERHEAD = 512
+
+Key = tuple[str, str]
+"""The name as the phone wrote it, and our address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The immutable things a rendering was made of; equal sources give an equally good rendering."""
+
+    templates: tuple[Template | None, ...]
+    accounts: tuple[Account, ...]
+    domains: tuple[Domain | None, ...]
+    site_constants: Mapping[str, str]
+    bases: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Kept:
+    """One answer: good until ``until`` (monotonic seconds) and while what it was made of is in service.
+
+    ``files`` are the templates it was made of; a refusal has no ``sources`` and ends with the ``revisions``.
+    """
+
+    reply: Content | Refusal
+    until: float
+    revisions: tuple[int, int]
+    files: tuple[str, ...] = ()
+    sources: Sources | None = None
+
+
+class KeptAnswers:
+    """At most ``KEPT_ANSWERS`` answers and ``KEPT_BYTES`` bytes; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[Key, Kept] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, key: Key) -> Kept | None:
+        """The answer kept under ``key``, good or not."""
+        return self._answers.get(key)
+
+    def put(self, key: Key, kept: Kept) -> None:
+        """Keep an answer in place of an older one."""
+        self._forget(key)
+        self._answers[key] = kept
+        self._bytes += _weight(kept)
+        while len(self._answers) > KEPT_ANSWERS or self._bytes > KEPT_BYTES:
+            self._forget(next(iter(self._answers)))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._answers.clear()
+        self._bytes = 0
+
+    def _forget(self, key: Key) -> None:
+        gone = self._answers.pop(key, None)
+        if gone is not None:
+            self._bytes -= _weight(gone)
+
+
+def _weight(kept: Kept) -> int:
+    return OVERHEAD + (len(kept.reply.data) if isinstance(kept.reply, Content) else 0)

@@ -1,0 +1,113 @@
+"""What a template may refer to: the phone's lines, constants in their order, the bound gate (spec 6).
+
+Owns the order of the constants and the defaults that need no configuration. Does not own their expansion.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from era_ap.errors import Reason, Refused
+from era_ap.provisioning.gates import gate_of_phone
+from era_ap.provisioning.scope import ConstantSource, Line, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from era_ap.directory.index import DirectoryIndex
+    from era_ap.directory.model import Domain
+    from era_ap.provisioning.catalogue import Catalogue
+    from era_ap.provisioning.gates import Gate
+    from era_ap.provisioning.resolution import Resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the site configuration says about filling in files; ``gates`` are the site's SG addresses."""
+
+    site: str
+    master_domain: str
+    gates: tuple[Gate, ...] = ()
+    missing_is_error: bool = False
+    required: tuple[str, ...] = ("sipuser.login", "sipuser.password")
+    reuse_seconds: float = 30.0
+
+
+def scope_of(
+    found: Resolution,
+    rules: Rules,
+    catalogue: Catalogue | None,
+    directory: DirectoryIndex | None,
+    addresses: Callable[[str], tuple[str, ...] | None],
+    local: str,
+) -> Scope:
+    """The scope of a resolution that has a template; ``local`` is our address, "" where unknown.
+
+    Raises ``Refused`` if an account without registration has no gate (spec 12) or its domain no settings.
+    """
+    assert catalogue is not None
+    phone = found.phone
+    lines = tuple(Line(account, device, device.line) for account, device in (phone.lines if phone else ()))
+    master = directory.domain(rules.master_domain) if directory is not None else None
+    domain = directory.domain(lines[0].account.key.domain) if lines and directory is not None else None
+    if lines and domain is None:
+        raise Refused(
+            Reason.DOMAIN_INVALID, f"the settings of {lines[0].account.key.domain} are not readable"
+        )
+    constants = [ConstantSource(f"domain {domain.name}", domain.constants)] if domain is not None else []
+    if master is not None and master is not domain:
+        constants.append(ConstantSource(f"master domain {master.name}", master.constants))
+    constants.append(ConstantSource(f"site {rules.site}", catalogue.constants))
+    defaults, gate_address = _defaults(found, rules, lines, domain, local)
+    constants.append(ConstantSource("the daemon", defaults))
+    return Scope(
+        templates=catalogue.template,
+        bases=found.bases,
+        type=found.match.mask.type or "" if found.match else "",
+        lines=lines,
+        constants=tuple(constants),
+        reserved={
+            "domain": lines[0].account.key.domain if lines else rules.master_domain,
+            "sg.addr": gate_address,
+        },
+        addresses=addresses,
+        missing_is_error=rules.missing_is_error,
+        required=rules.required,
+        rng=random.Random(),
+        new_id=_new_id,
+    )
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _defaults(
+    found: Resolution, rules: Rules, lines: tuple[Line, ...], domain: Domain | None, local: str
+) -> tuple[dict[str, str], str | Refused]:
+    """Constants of the lowest priority, and the address of the gate or why there is none."""
+    account = lines[0].account if lines else None
+    registers = account.registers if account is not None else True
+    defaults = {"site": rules.site, "server.addr": local, "sg.register": "on" if registers else "off"}
+    if found.mac:
+        defaults |= {
+            "phone.mac": found.mac,
+            "phone.mac_upper": found.mac.upper(),
+            "phone.model": found.model,
+        }
+    try:
+        bound = gate_of_phone(
+            account.fields if account is not None else {},
+            registers=registers,
+            settings=domain.settings if domain is not None else {},
+            gates=rules.gates,
+            mac=found.mac,
+        )
+    except Refused as refusal:
+        if not registers:
+            raise
+        return defaults, refusal  # told only to a template that asks for the proxy
+    return defaults | {"sg.port": str(bound.port), "sg.proto": bound.proto.value}, bound.address

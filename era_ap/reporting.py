@@ -1,0 +1,62 @@
+"""From the end of a request to the journal and the log.
+
+Owns which record is written at which level, and that an attack on the daemon cannot fill a disk with lines.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from era_ap.errors import Outcome
+from era_ap.journal import Record, RefusalLimit
+
+if TYPE_CHECKING:
+    import structlog
+
+    from era_ap.logs import JournalFile
+    from era_ap.tftp.server import TransferReport
+
+
+class Reporter:
+    """Writes one record for every finished request; ``journal`` is None where no file is configured."""
+
+    def __init__(self, log: structlog.typing.FilteringBoundLogger, journal: JournalFile | None) -> None:
+        self._log = log
+        self._journal = journal
+        self._limit = RefusalLimit()
+
+    def tftp(self, report: TransferReport) -> None:
+        """A TFTP request has ended."""
+        traffic = report.traffic
+        self._write(
+            Record(
+                at=time.time(),
+                transport=report.request.transport.value,
+                peer=report.request.peer,
+                reason=report.reason,
+                subject=report.subject,
+                size=traffic.octets,
+                retransmits=traffic.retransmits,
+                seconds=traffic.duration,
+                options={name: int(value) for name, value in traffic.agreed},
+            )
+        )
+
+    def defect(self, error: BaseException) -> None:
+        """Something was raised that nobody meant to raise."""
+        self._log.error("defect", exc_info=error)
+
+    def _write(self, record: Record) -> None:
+        if record.is_served:
+            self._log.info("request", **record.fields())
+        else:
+            admitted, left_out = self._limit.admit(time.monotonic())
+            if left_out:
+                self._log.warning("refusals left out", count=left_out)
+            if not admitted:
+                return
+            failed = record.reason.outcome in (Outcome.BROKEN, Outcome.UNAVAILABLE)
+            (self._log.error if failed else self._log.warning)("request", **record.fields())
+        if self._journal is not None:
+            self._journal.write(record)

@@ -1,0 +1,94 @@
+"""From the site configuration to the settings of each part; names of interfaces become addresses here.
+
+Owns the translation only: what a key means to provisioning, admission and TFTP. Checks nothing that
+``config`` has checked already.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psutil
+
+from era_ap.admission import AdmissionPolicy
+from era_ap.config import Missing
+from era_ap.directory.yaml_files import YamlFiles
+from era_ap.errors import Reason, Refused
+from era_ap.provisioning.scoping import Rules
+from era_ap.tftp.options import OptionPolicy
+from era_ap.tftp.server.contract import Policy
+from era_ap.tftp.server.uploads import UploadPolicy
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from era_ap.config import ApRole, Gate, Site
+
+
+def directory_of(site: Site) -> YamlFiles:
+    """The directory back end that the site configuration names."""
+    return YamlFiles(site.directory_path)
+
+
+def rules_of(site: Site, role: ApRole) -> Rules:
+    """The rules of filling in files that ``role`` of ``site`` follows."""
+    ext = role.ext
+    return Rules(
+        site=site.site,
+        master_domain=site.master_domain,
+        gates=tuple(_with_address(gate) for gate in site.gates()),
+        missing_is_error=ext.missing is Missing.ERROR,
+        required=ext.required,
+        reuse_seconds=ext.reuse_seconds,
+    )
+
+
+def admission_policy(role: ApRole) -> AdmissionPolicy:
+    """Who may ask ``role``, and how often."""
+    ext = role.ext
+    return AdmissionPolicy(
+        networks=ext.allow,
+        requests_per_second=ext.requests_per_second,
+        burst=4 * ext.requests_per_second,
+        unknown_macs=ext.misses.count,
+        window=ext.misses.window,
+    )
+
+
+def network_refusal(role: ApRole, address: IPv4Address | IPv6Address) -> Refused | None:
+    """Why ``role`` would refuse a request from ``address``; None if its network is served."""
+    if any(address in network for network in role.ext.allow if network.version == address.version):
+        return None
+    networks = ", ".join(map(str, role.ext.allow))
+    return Refused(Reason.NETWORK_CLOSED, f"{address} is in none of {networks}")
+
+
+def tftp_policy(role: ApRole) -> Policy:
+    """Limits of the TFTP server of ``role``."""
+    ext = role.ext
+    ports = ext.tid_ports
+    uploads = None
+    if ext.uploads is not None:
+        uploads = UploadPolicy(ext.uploads, file_bytes=ext.upload_bytes, files=ext.upload_count)
+    return Policy(
+        options=OptionPolicy(blksize=ext.blksize, windowsize=ext.windowsize),
+        single_port=ext.single_port,
+        tid_ports=range(ports.low, ports.high + 1) if ports is not None else None,
+        transfers=ext.transfers,
+        transfers_per_address=ext.transfers_per_address,
+        uploads=uploads,
+    )
+
+
+def _with_address(gate: Gate) -> Gate:
+    """The gate with the first IPv4 address of its interface (else IPv6) where the site names none."""
+    if gate.address is not None:
+        return gate
+    known = psutil.net_if_addrs().get(gate.interface, ())
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for entry in known:
+            if entry.family == family:
+                return replace(gate, address=entry.address.partition("%")[0])
+    return gate

@@ -1,0 +1,81 @@
+"""``era-ap check``, ``phones`` and ``phone``: what an operator reads."""
+
+from __future__ import annotations
+
+import json
+
+from click.testing import CliRunner
+
+from era_ap.cli import main
+from tests.conftest import MAC, Site
+
+
+def run(site: Site, *words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [*words, "-c", str(site.config)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.output
+
+
+def test_check_of_a_good_site_says_what_it_looked_at(site: Site) -> None:
+    code, output = run(site, "check")
+    assert code == 0, output
+    assert output.splitlines()[-1] == "lab: 1 phones, 0 errors, 0 warnings"
+
+
+def test_check_reports_all_findings_at_once(site: Site) -> None:
+    site.phone("102", "001565000002", model="T99")
+    site.account("103", password="", opts={"ap_devices": {"mac": "001565000003", "device_model": "T46S"}})
+    site.phone("104", "not a mac")
+    site.template("bad.cfg", "[sipuser.login\n")
+    site.domain("example.com", ap_options={"masks": ["*"]})
+    code, output = run(site, "check", "--json")
+    assert code == 1
+    found = {problem["reason"] for problem in json.loads(output)["problems"]}
+    assert {
+        "template-missing",
+        "required-missing",
+        "device-invalid",
+        "template-syntax",
+        "mask-invalid",
+    } <= found
+
+
+def test_check_of_an_unusable_configuration_exits_2_with_every_problem(site: Site) -> None:
+    site.configure(sitte="x", master_domain="", storage=None)
+    code, output = run(site, "check")
+    assert code == 2
+    assert "did you mean" in output or "site" in output
+    assert len(output.splitlines()) >= 2
+
+
+def test_phones_lists_the_directory_and_conflicts(site: Site) -> None:
+    site.phone("201", "001565000002", domain="a.example.com")
+    site.phone("202", "001565000002", domain="b.example.com")
+    code, output = run(site, "phones", "--json")
+    assert code == 0
+    states = {phone["mac"]: phone["state"] for phone in json.loads(output)["phones"]}
+    assert states == {MAC: "known", "001565000002": "conflict"}
+    code, output = run(site, "phones", "--domain", "b.example.com")
+    assert "001565000002" in output
+    assert MAC not in output
+
+
+def test_phones_shows_when_each_last_asked(site: Site) -> None:
+    site.ext["journal"] = "journal.log"
+    site.configure()
+    lines = [json.dumps({"at": at, "mac": MAC, "reason": "rendered"}) for at in (1.0, 2.0)]
+    (site.root / "journal.log").write_text("\n".join([*lines, '{"at": 3.0, "ma']))
+    _, output = run(site, "phones", "--json")
+    assert json.loads(output)["phones"][0]["last"] == 2.0
+
+
+def test_phone_without_a_server_says_so() -> None:
+    result = CliRunner().invoke(main, ["phone", MAC, "--port", "1", "--timeout", "0.5", "--json"])
+    assert result.exit_code == 1
+    assert not json.loads(result.stdout)["ok"]
+
+
+def test_phone_with_an_option_it_cannot_ask_for_is_a_usage_error() -> None:
+    result = CliRunner().invoke(main, ["phone", MAC, "--option", "blksize=big"])
+    assert result.exit_code == 2
+    assert "blksize=1428" in result.output

@@ -1,0 +1,45 @@
+"""The journal's record and the limit on lines about refusals."""
+
+from era_ap.errors import Reason
+from era_ap.journal import Record, RefusalLimit
+from era_ap.provisioning.request import Subject
+
+
+def test_a_record_names_all_that_is_known_and_leaves_out_what_is_not() -> None:
+    record = Record(
+        at=1.0,
+        transport="tftp",
+        peer="192.0.2.7",
+        reason=Reason.RENDERED,
+        subject=Subject(mac="001565aabbcc", account="101@a.example.com", file="001565aabbcc.cfg"),
+        size=1234,
+        retransmits=2,
+        seconds=0.0123,
+        options={"blksize": 1428},
+    )
+    assert record.is_served
+    assert record.fields() == {
+        "transport": "tftp",
+        "peer": "192.0.2.7",
+        "reason": "rendered",
+        "file": "001565aabbcc.cfg",
+        "mac": "001565aabbcc",
+        "account": "101@a.example.com",
+        "bytes": 1234,
+        "options": {"blksize": 1428},
+        "retransmits": 2,
+        "seconds": 0.0123,
+    }
+
+
+def test_a_refusal_is_not_served() -> None:
+    record = Record(0.0, "tftp", "192.0.2.7", Reason.MAC_UNKNOWN, Subject())
+    assert not record.is_served
+
+
+def test_refusals_fill_no_more_than_ten_lines_a_second_and_the_rest_is_counted() -> None:
+    limit = RefusalLimit()
+    admitted = sum(limit.admit(5.0 + n / 10_000)[0] for n in range(5000))
+    assert admitted == 10
+    assert limit.admit(6.0) == (True, 4990)
+    assert limit.admit(6.1) == (True, 0)
