@@ -91,7 +91,10 @@ class Logs:
             cache_logger_on_first_use=False,
         )
         self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-        twisted_logger.globalLogBeginner.beginLoggingTo([_Forward(self.log)], redirectStandardIO=False)
+        twisted_logger.globalLogBeginner.beginLoggingTo(
+            [_Forward(self.log)],  # type: ignore[list-item]  # mypy does not follow implementer
+            redirectStandardIO=False,
+        )
 
     @property
     def dropped(self) -> int:

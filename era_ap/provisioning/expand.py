@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Expansion:
     """Fills templates for one scope; ``encoding`` is that of the output, ``kind`` decides the escaping.
 
-    ``warnings`` and ``files`` (names of the templates used) are in the order they came up. ``secrets`` are the
+    ``warnings`` and ``files`` (names of templates used) are in the order they came up. ``secrets`` are the
     values a trace has to hide; without a trace they are not collected.
     """
 
