@@ -311,7 +311,8 @@ class StaticFiles:
     def _load(self, entry: StaticFile, number: int, length: int, cache: ByteCache) -> Future[bytes]:
         key = (entry, number)
         reading = self._reading.get(key)
-        if reading is not None:
+        stalled = self._pool.is_stalled
+        if reading is not None and not stalled:
             return reading
 
         def read() -> bytes:
@@ -319,6 +320,8 @@ class StaticFiles:
             cache.put(key, data)
             return data
 
+        if stalled:
+            return self._pool.submit(read)  # fails at once, also for what others already wait for
         reading = self._reading[key] = self._pool.submit(read)
         reading.add_done_callback(lambda _: self._reading.pop(key, None))
         return reading
