@@ -1,9 +1,8 @@
-"""Filling in a parsed template: walking its nodes, splicing files, inserting values (spec 6 and 7).
+"""Filling in a parsed template: splicing files, repeating lists, inserting values (spec 6 and 7).
 
-Owns nesting, the budget, cycles, the place a value lands at, and warnings. Data (account, BLF and reserved
-values, addresses, numbers) is inserted made safe and never scanned. Constants are scanned again, their
-literal text made safe; includes and the templates of lists are markup, spliced as they are. One ``Expansion``
-serves one file.
+Owns what is scanned again and what is not, and the warnings. Data (account, BLF and reserved values, addresses,
+numbers) is inserted made safe and never scanned. Constants are scanned again, their literal text made safe;
+includes and the templates of lists are markup, spliced as they are. Does not own the walking (``walk``).
 
 Line endings of what is spliced: where the including file goes on after the placeholder, its own line goes on
 too, so the line ending at the end of the spliced file is left out. Entries of a list are divided by it. A
@@ -17,22 +16,21 @@ from typing import TYPE_CHECKING
 
 from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.provisioning.blf import BlfKey, entry_template, template_missing
-from era_ap.provisioning.escape import Place, makers
-from era_ap.provisioning.language import Category, Kind, Placeholder, Switch, Template, parse
+from era_ap.provisioning.escape import Place
+from era_ap.provisioning.language import Category, Kind, Placeholder, Template, parse
 from era_ap.provisioning.scope import NamesNeeded
 from era_ap.provisioning.values import Missing, Values
+from era_ap.provisioning.walk import Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from era_ap.provisioning.language import Node
     from era_ap.provisioning.meter import Meter
     from era_ap.provisioning.scope import Line, Scope
 
-    Handler = Callable[[Placeholder, str, list[str]], None]
 
-
-class Expansion:
+class Expansion(Walker):
     """Fills templates for one scope; ``encoding`` is that of the output, ``kind`` decides the escaping.
 
     ``warnings`` and ``files`` (names of templates used) are in the order they came up. ``secrets`` are the
@@ -40,23 +38,14 @@ class Expansion:
     """
 
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
+        super().__init__(kind, meter, encoding, depth)
         self._scope = scope
-        self._meter = meter
-        self._most_depth = depth
-        self._safe_at = makers(encoding)
-        self._place = Place.MARKUP if kind is Kind.XML else Place.TEXT
-        self._safe = self._safe_at[self._place]
         self._values = values = Values(scope)
         self._sources = (values.sipuser, values.account, values.blf, values.nslookup, values.random)
-        self._handlers: tuple[Handler, ...] = (
+        self._handlers = (
             *(self._data, self._data, self._data, self._data, self._data),
             *(self._constant, self._include, self._list, self._list),
         )
-        self._stack: list[str] = []
-        self._depth = -1
-        self._file = ""
-        self._line = 1
-        self._whole = True
         self._origin = ""
         self._constants: dict[str, Template] = {}
         self.secrets: set[str] = set()
@@ -89,58 +78,6 @@ class Expansion:
         """Raise ``NamesNeeded`` if an address was missing because its name was never asked for."""
         if self._values.needed:
             raise NamesNeeded(frozenset(self._values.needed))
-
-    def _move(self, place: Place) -> None:
-        self._place = place
-        self._safe = self._safe_at[place]
-
-    def _splice(self, template: Template, nodes: Sequence[Node], out: list[str], *, whole: bool) -> None:
-        """Expand a file (or constant) in place. ``whole``: no text of an including file follows it."""
-        name = template.name
-        if name in self._stack:
-            chain = (*self._stack, name)
-            raise Refused(Reason.INCLUDE_CYCLE, " > ".join(chain), chain)
-        self._enter(name)
-        before = self._file, self._whole
-        self._stack.append(name)
-        self._file = name
-        self._whole = whole
-        self._meter.grow(template.weight)
-        self._walk(nodes, out)
-        self._depth -= 1
-        self._file, self._whole = before
-        self._stack.pop()
-
-    def _enter(self, name: str) -> None:
-        if self._depth >= self._most_depth:
-            raise Refused(Reason.DEPTH_LIMIT, f"more than {self._most_depth} levels", (*self._stack, name))
-        self._depth += 1
-
-    def _walk(self, nodes: Sequence[Node], out: list[str]) -> None:
-        handlers, step = self._handlers, self._meter.step
-        for node in nodes:
-            if type(node) is str:
-                out.append(node)
-            elif type(node) is Placeholder:
-                self._line = node.line
-                step()
-                handlers[node.category](node, node.key if node.parts is None else self._key(node), out)
-            elif type(node) is Switch:
-                out.append(node.text)
-                if self._place <= Place.COMMENT:
-                    self._move(node.after[self._place])
-
-    def _key(self, node: Placeholder) -> str:
-        """The key of a placeholder composed of others: text, its values neither scanned nor escaped."""
-        self._enter(node.source[:80])
-        before = self._place
-        self._move(Place.KEY)
-        out: list[str] = []
-        self._walk(node.parts or (), out)
-        self._move(before)
-        self._depth -= 1
-        self._line = node.line
-        return "".join(out).strip("\r\n")
 
     def _put(self, value: str, out: list[str]) -> None:
         text = self._safe(value)

@@ -85,11 +85,10 @@ def apply(
         if not corrections:
             return text, ()
         if isinstance(corrections, str):
-            return _merged(text, kind, corrections, expansion, where)
-        editor: Editor = XmlEditor(text) if kind is Kind.XML else TextEditor(text)
+            return _merged(text, kind, corrections, expansion, meter, where)
+        editor = _editor(text, kind, meter)
         changes = []
         for each in corrections:
-            meter.check_clock()
             value = None if each.value is None else _expanded(each.value, kind, expansion, where)
             use = each.use if kind is Kind.TEXT or each.repeated else None
             changes.append(editor.change(each.path, value, use))
@@ -101,13 +100,17 @@ def apply(
 
 
 def _merged(
-    text: str, kind: Kind, body: str, expansion: Expansion, where: str
+    text: str, kind: Kind, body: str, expansion: Expansion, meter: Meter, where: str
 ) -> tuple[str, tuple[TraceEntry, ...]]:
     place = Place.MARKUP if kind is Kind.XML else Place.TEXT
     filled = expansion.fill(parse(where, body), place)
-    editor: Editor = XmlEditor(text) if kind is Kind.XML else TextEditor(text)
+    editor = _editor(text, kind, meter)
     changes = editor.merge(filled)
     return editor.text(), _reported(changes, expansion, where)
+
+
+def _editor(text: str, kind: Kind, meter: Meter) -> Editor:
+    return (XmlEditor if kind is Kind.XML else TextEditor)(text, meter.check_clock)
 
 
 def _expanded(value: str, kind: Kind, expansion: Expansion, where: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.dialect import (
@@ -27,6 +27,10 @@ from era_ap.provisioning.dialect import (
 )
 from era_ap.provisioning.scope import Change, Effect
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TICK_EVERY: Final = 1000
 _SECTIONED: Final = re.compile(r"\[([^\[\]]+)\]\s*(\S.*)")
 
 
@@ -45,9 +49,13 @@ class _Row:
 
 
 class TextEditor:
-    """A text file being corrected. Raises ``Refused`` (OVERRIDE_DIALECT) where no line has a key."""
+    """A text file being corrected; ``tick`` is called now and then and may end the work by raising.
 
-    def __init__(self, text: str) -> None:
+    Raises ``Refused`` (OVERRIDE_DIALECT) where no line has a key.
+    """
+
+    def __init__(self, text: str, tick: Callable[[], None]) -> None:
+        self._tick = tick
         lines = split_lines(text)
         dialect = detect([line for line, _ in lines])
         if dialect is None:
@@ -56,7 +64,9 @@ class TextEditor:
         self._newline = next((ending for _, ending in lines if ending), "\n")
         self._rows: list[_Row] = []
         section = ""
-        for line, ending in lines:
+        for number, (line, ending) in enumerate(lines):
+            if number % _TICK_EVERY == 0:
+                tick()
             name = heading(line)
             section = section if name is None else name
             self._rows.append(_Row(line, ending, section, key_line(line, dialect)))
@@ -71,6 +81,7 @@ class TextEditor:
 
     def change(self, path: str, value: str | None, use: int | None) -> Change:
         """Give the key a value, or remove its line where ``value`` is None."""
+        self._tick()
         section, key = _split_path(path)
         rows = self._find(section, key)
         if use is not None:
@@ -109,6 +120,7 @@ class TextEditor:
         return changes
 
     def _merge_line(self, section: str | None, line: str, parts: KeyLine | None, use: int | None) -> Change:
+        self._tick()
         path = f"[{section}] {parts.key if parts else ''}".strip() if section else parts.key if parts else ""
         rows = self._find(section, parts.key) if parts else []
         rows = rows if use is None else rows[use : use + 1]

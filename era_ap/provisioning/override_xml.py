@@ -9,7 +9,9 @@ element stays byte for byte.
 
 from __future__ import annotations
 
+from collections import deque
 from copy import deepcopy
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from lxml import etree
@@ -19,18 +21,26 @@ from era_ap.provisioning import override_xpath
 from era_ap.provisioning.safe_xml import epilog_start, parse_xml, prolog_end
 from era_ap.provisioning.scope import Change, Effect
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _IDENTITY = ("idx", "id", "name")
 
 
 class XmlEditor:
-    """An XML file being corrected. Raises ``Refused`` (XML_BROKEN, XML_ENTITY) if it cannot be read."""
+    """An XML file being corrected; ``tick`` is called now and then and may end the work by raising.
 
-    def __init__(self, text: str) -> None:
+    Raises ``Refused`` (XML_BROKEN, XML_ENTITY) if the file cannot be read.
+    """
+
+    def __init__(self, text: str, tick: Callable[[], None]) -> None:
+        self._tick = tick
         start = prolog_end(text)
         # Blank lines in place of the prolog: its encoding is not that of a str, and line numbers stay right.
         body = "\n" * text.count("\n", 0, start) + text[start:]
         self._tree = parse_xml(body.encode("utf-8", "replace"))
         self._root = self._tree.getroot()
+        self._elements = sum(1 for _ in self._tree.iter())
         self._before = text[:start]
         self._after = text[epilog_start(text, self._root) :]
         self._crlf = "\r\n" in text
@@ -48,7 +58,8 @@ class XmlEditor:
         Raises:
             Refused: OVERRIDE_XPATH for a path that is not allowed or selects what can have no value.
         """
-        override_xpath.check(path)
+        self._tick()
+        override_xpath.check(path, self._elements)
         nodes = self._select(path)
         chosen = nodes if use is None else nodes[use : use + 1]
         if value is None:
@@ -78,7 +89,7 @@ class XmlEditor:
         if len(elements) == 1 and elements[0].tag == self._root.tag:
             _merge_attributes(self._root, elements[0], f"/{self._root.tag}", changes)
             fragment = elements[0]
-        _merge_children(self._root, fragment, f"/{self._root.tag}", changes)
+        _merge_children(self._root, fragment, f"/{self._root.tag}", changes, self._tick)
         return changes
 
     def _read(self, body: str) -> etree._Element:
@@ -241,24 +252,26 @@ def _insert_after(element: etree._Element, added: etree._Element) -> None:
     parent.insert(parent.index(element) + 1, added)
 
 
-def _merge_children(target: etree._Element, source: etree._Element, path: str, changes: list[Change]) -> None:
-    used: set[etree._Element] = set()
+def _merge_children(
+    target: etree._Element, source: etree._Element, path: str, changes: list[Change], tick: Callable[[], None]
+) -> None:
+    present: dict[object, deque[etree._Element]] = {}
+    for child in target.iterchildren("*"):
+        present.setdefault(_identity(child), deque()).append(child)
     for element in source.iterchildren("*"):
+        tick()
         here = f"{path}/{_step(element)}"
-        match = next(
-            (each for each in target.iterchildren("*") if each not in used and _same(each, element)), None
-        )
-        if match is None:
+        same = present.get(_identity(element))
+        if not same:
             added = deepcopy(element)
             added.tail = None
             _append(target, added)
-            used.add(added)
             changes.append(Change(here, "", (element.text or "").strip(), Effect.ADDED))
             continue
-        used.add(match)
+        match = same.popleft()
         _merge_attributes(match, element, here, changes)
         if next(element.iterchildren("*"), None) is not None:
-            _merge_children(match, element, here, changes)
+            _merge_children(match, element, here, changes, tick)
         elif element.text or not match.keys():
             before = match.text or ""
             for child in list(match):
@@ -279,8 +292,8 @@ def _merge_attributes(
             changes.append(Change(f"{path}/@{name}", before or "", value, effect))
 
 
-def _same(target: etree._Element, element: etree._Element) -> bool:
-    return target.tag == element.tag and all(target.get(name) == element.get(name) for name in _IDENTITY)
+def _identity(element: etree._Element) -> object:
+    return element.tag, *(element.get(name) for name in _IDENTITY)
 
 
 def _step(element: etree._Element) -> str:

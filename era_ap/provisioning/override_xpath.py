@@ -7,6 +7,7 @@ far axes). Does not own its evaluation. XPath 1.0 (W3C Recommendation) section 3
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -16,10 +17,15 @@ from era_ap.errors import Reason, Refused
 MAX_LENGTH: Final = 512
 MAX_DESCENTS: Final = 3
 MAX_STEPS: Final = 32
+MAX_PREDICATES: Final = 8
+MANY_ELEMENTS: Final = 2000
 
 _FUNCTIONS: Final = frozenset(
     {"text", "position", "last", "contains", "starts-with", "not", "name", "local-name"}
 )
+_WORDS: Final = ("and", "or")
+_COMPARED: Final = frozenset({"=", "!=", "<", ">", ","})
+_NO_OPERAND: Final = frozenset({"[", "(", ",", "=", "!=", "<", ">", "+", "-", "|", "and", "or", "not"})
 _AXES: Final = frozenset({"child", "self", "parent", "attribute"})
 _TOKEN: Final = re.compile(
     r"""(?P<text>"[^"]*"|'[^']*')|(?P<axis>[^\W\d][\w.\-]*)\s*::|(?P<function>[^\W\d][\w.\-]*)\s*\("""
@@ -41,27 +47,21 @@ class Step:
     attributes: tuple[tuple[str, str], ...]
 
 
-def check(path: str) -> None:
-    """Raise ``Refused`` (OVERRIDE_XPATH) unless ``path`` may be evaluated."""
+def check(path: str, elements: int) -> None:
+    """Raise ``Refused`` (OVERRIDE_XPATH) unless ``path`` may be evaluated in a file of that many elements."""
     if not 0 < len(path) <= MAX_LENGTH:
         _refuse(path, f"has to have 1 to {MAX_LENGTH} characters")
-    position, inside, descents, steps = 0, False, 0, 0
-    while position < len(path):
-        match = _TOKEN.match(path, position)
-        if match is None:
-            _refuse(path, f"has {path[position]!r} at character {position + 1}, which is not allowed")
-        position = match.end()
-        _check_names(path, match)
-        descents += match["descent"] is not None
-        steps += match["descent"] is not None or match["other"] == "/"
-        if match["descent"] and inside:
-            _refuse(path, "has '//' in a predicate")
-        if match["other"] in ("[", "]"):
-            if inside is (match["other"] == "["):
-                _refuse(path, "has predicates inside each other")
-            inside = not inside
-    if descents > MAX_DESCENTS or steps > MAX_STEPS:
-        _refuse(path, f"has more than {MAX_DESCENTS} '//' or {MAX_STEPS} steps")
+    tokens = _tokens(path)
+    written = [token for _, token in tokens]
+    kinds = [kind for kind, _ in tokens]
+    if kinds.count("descent") > MAX_DESCENTS:
+        _refuse(path, f"has more than {MAX_DESCENTS} '//'")
+    if written.count("/") > MAX_STEPS or written.count("[") > MAX_PREDICATES:
+        _refuse(path, f"has more than {MAX_STEPS} steps or {MAX_PREDICATES} predicates")
+    _check_predicates(path, tokens)
+    goes_up = ("axis", "parent") in tokens or (".", ".") in itertools.pairwise(written)
+    if elements > MANY_ELEMENTS and (goes_up or "|" in written or kinds.count("descent") > 1):
+        _refuse(path, f"has '..', '|' or several '//', too slow for more than {MANY_ELEMENTS} elements")
 
 
 def attribute_of(path: str) -> tuple[str, str] | None:
@@ -89,11 +89,47 @@ def simple_steps(path: str) -> tuple[Step, ...] | None:
     return tuple(steps) or None
 
 
-def _check_names(path: str, match: re.Match[str]) -> None:
-    if match["axis"] and match["axis"] not in _AXES:
-        _refuse(path, f"uses the axis {match['axis']!r}; only {', '.join(sorted(_AXES))} are allowed")
-    if match["function"] and match["function"] not in (*_FUNCTIONS, "and", "or"):
-        _refuse(path, f"uses {match['function']}(); only {', '.join(sorted(_FUNCTIONS))} are allowed")
+def _tokens(path: str) -> list[tuple[str, str]]:
+    """Kind and text of each token; names of axes and functions are without what follows them."""
+    tokens, position = list[tuple[str, str]](), 0
+    while position < len(path):
+        match = _TOKEN.match(path, position)
+        if match is None:
+            _refuse(path, f"has {path[position]!r} at character {position + 1}, which is not allowed")
+        position = match.end()
+        kind = match.lastgroup
+        if kind is None:
+            continue
+        if kind == "axis" and match[kind] not in _AXES:
+            _refuse(path, f"uses the axis {match[kind]!r}; only {', '.join(sorted(_AXES))} are allowed")
+        if kind == "function" and match[kind] not in (*_FUNCTIONS, *_WORDS):
+            _refuse(path, f"uses {match[kind]}(); only {', '.join(sorted(_FUNCTIONS))} are allowed")
+        tokens.append((kind, match[kind]))
+    return tokens
+
+
+def _check_predicates(path: str, tokens: list[tuple[str, str]]) -> None:
+    """A predicate looks at its node and below and compares with text or numbers: linear in the size."""
+    inside, before = False, ("other", "[")
+    for here in tokens:
+        kind, written = here
+        if here in (("other", "["), ("other", "]")):
+            if inside is (written == "["):
+                _refuse(path, "has predicates inside each other")
+            inside = not inside
+        elif not inside:
+            pass
+        elif kind == "descent" or (written == "/" and before[1] in _NO_OPERAND):
+            _refuse(path, "leaves the node in a predicate")
+        elif here == ("axis", "parent") or (written, before[1]) == (".", "."):
+            _refuse(path, "goes up in a predicate")
+        elif before[0] == "other" and before[1] in _COMPARED and not _is_value(kind, written):
+            _refuse(path, "compares with something else than text or a number in a predicate")
+        before = here
+
+
+def _is_value(kind: str, written: str) -> bool:
+    return kind in ("text", "number") or written in ("=", "last", "position")
 
 
 def _refuse(path: str, problem: str) -> NoReturn:

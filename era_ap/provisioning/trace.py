@@ -15,10 +15,10 @@ from era_ap.provisioning.language import Category, Placeholder
 from era_ap.provisioning.scope import TraceEntry
 
 if TYPE_CHECKING:
-    from era_ap.provisioning.expand import Handler
     from era_ap.provisioning.language import Kind
     from era_ap.provisioning.meter import Meter
     from era_ap.provisioning.scope import Scope
+    from era_ap.provisioning.walk import Handler
 
 _FIELDS = (Category.SIPUSER, Category.ACCOUNT, Category.BLF_FIELD, Category.CONSTANTS)
 
