@@ -51,6 +51,7 @@ class Daemon:
         self._log = self._logs.log.bind(role=role.name)
         self._journal = JournalFile(ext.journal) if ext.journal else None
         reporter = Reporter(self._log, self._journal)
+        self.report_defect = reporter.defect
         book = AddressBook()
         resolver = Resolver(book, time.monotonic, ext.dns)
         self._provisioner = Provisioner(rules_of(site, role), book.addresses)
@@ -173,12 +174,21 @@ def run_daemon(path: Path, role_name: str) -> int:
         why = os.strerror(error.errno) if error.errno else str(error)
         sys.stderr.write(f"era-ap: cannot serve TFTP on port {role.tftp_port}: {why}\n")
         return 1
+    reactor.startRunning(installSignalHandlers=False)
+    code = _run_until_stopped(loop, daemon)
+    daemon.close()
+    sys.stderr.flush()
+    # A thread that hangs on a dead mount would keep the interpreter from ending; everything is closed by now.
+    os._exit(code)
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop, daemon: Daemon) -> int:
+    """Turn the loop until the daemon has stopped; 0 in good order, 1 on a second signal or a failed start."""
     ended_with: list[int] = []
 
     def end(code: int) -> None:
-        if not ended_with:
-            ended_with.append(code)
-            loop.stop()
+        ended_with.append(code)
+        loop.stop()
 
     def on_stop_signal() -> None:
         if daemon.is_stopping:
@@ -186,20 +196,18 @@ def run_daemon(path: Path, role_name: str) -> int:
         else:
             loop.create_task(daemon.stop()).add_done_callback(lambda _: end(0))
 
+    def on_started(starting: asyncio.Task[None]) -> None:
+        defect = None if starting.cancelled() else starting.exception()
+        if defect is not None:
+            daemon.report_defect(defect)
+            end(1)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_stop_signal)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
-    starting = loop.create_task(daemon.start())
-    starting.add_done_callback(lambda task: end(1) if not task.cancelled() and task.exception() else None)
-    reactor.startRunning(installSignalHandlers=False)
+    loop.create_task(daemon.start()).add_done_callback(on_started)
     loop.run_forever()
-    if starting.done() and not starting.cancelled() and (defect := starting.exception()) is not None:
-        daemon.close()
-        raise defect
-    daemon.close()
-    sys.stderr.flush()
-    # A thread that hangs on a dead mount would keep the interpreter from ending; everything is closed by now.
-    os._exit(ended_with[0])
+    return ended_with[0]
 
 
 def _install_reactor(loop: asyncio.AbstractEventLoop) -> AsyncioSelectorReactor:

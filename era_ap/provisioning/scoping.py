@@ -15,9 +15,9 @@ from era_ap.provisioning.gates import gate_of_phone
 from era_ap.provisioning.scope import ConstantSource, Line, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from era_ap.directory.index import DirectoryIndex
+    from era_ap.directory.index import DirectoryIndex, Phone
     from era_ap.directory.model import Domain
     from era_ap.provisioning.catalogue import Catalogue
     from era_ap.provisioning.gates import Gate
@@ -50,25 +50,20 @@ def scope_of(
     """
     assert catalogue is not None
     phone = found.phone
-    lines = tuple(Line(account, device, device.line) for account, device in (phone.lines if phone else ()))
+    lines = _numbered(phone) if phone is not None else ()
     master = directory.domain(rules.master_domain) if directory is not None else None
     domain = directory.domain(lines[0].account.key.domain) if lines and directory is not None else None
     if lines and domain is None:
         raise Refused(
             Reason.DOMAIN_INVALID, f"the settings of {lines[0].account.key.domain} are not readable"
         )
-    constants = [ConstantSource(f"domain {domain.name}", domain.constants)] if domain is not None else []
-    if master is not None and master is not domain:
-        constants.append(ConstantSource(f"master domain {master.name}", master.constants))
-    constants.append(ConstantSource(f"site {rules.site}", catalogue.constants))
     defaults, gate_address = _defaults(found, rules, lines, domain, local)
-    constants.append(ConstantSource("the daemon", defaults))
     return Scope(
         templates=catalogue.template,
         bases=found.bases,
         type=found.match.mask.type or "" if found.match else "",
         lines=lines,
-        constants=tuple(constants),
+        constants=_sources(rules, domain, master, catalogue, defaults),
         reserved={
             "domain": lines[0].account.key.domain if lines else rules.master_domain,
             "sg.addr": gate_address,
@@ -79,6 +74,35 @@ def scope_of(
         rng=random.Random(),
         new_id=_new_id,
     )
+
+
+def _numbered(phone: Phone) -> tuple[Line, ...]:
+    """The lines of a phone; one whose number is taken by an earlier one gets the next free number."""
+    taken: set[int] = set()
+    lines = []
+    for account, device in phone.lines:
+        number = device.line
+        while number in taken:
+            number += 1
+        taken.add(number)
+        lines.append(Line(account, device, number))
+    return tuple(lines)
+
+
+def _sources(
+    rules: Rules,
+    domain: Domain | None,
+    master: Domain | None,
+    catalogue: Catalogue,
+    defaults: Mapping[str, str],
+) -> tuple[ConstantSource, ...]:
+    """Where ``[constants.KEY]`` is looked for, in the order of spec 6."""
+    found = [ConstantSource(f"domain {domain.name}", domain.constants)] if domain is not None else []
+    if master is not None and master is not domain:
+        found.append(ConstantSource(f"master domain {master.name}", master.constants))
+    found.append(ConstantSource(f"site {rules.site}", catalogue.constants))
+    found.append(ConstantSource("the daemon", defaults))
+    return tuple(found)
 
 
 def _new_id() -> str:

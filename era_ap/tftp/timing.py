@@ -55,7 +55,8 @@ class RoundTrip:
             self._deviation += ((error if error > 0 else -error) - self._deviation) / 4
         if not self._fixed:
             timing = self._timing
-            self.timeout = min(max(self.smoothed + 4 * self._deviation, timing.floor), timing.ceiling)
+            timeout = self.smoothed + 4 * self._deviation
+            self.timeout = timing.floor if timeout < timing.floor else min(timeout, timing.ceiling)
 
     def back_off(self, factor: float = 2.0) -> None:
         """Nothing came back in time: wait longer from now on, until something is measured."""

@@ -72,20 +72,25 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.provisioning.audit",
         "era_ap.provisioning.catalogue",
         "era_ap.provisioning.explain",
+        "era_ap.provisioning.kept",
         "era_ap.provisioning.nearest",
         "era_ap.provisioning.provisioner",
         "era_ap.provisioning.resolution",
+        "era_ap.provisioning.scoping",
     ),
     # sockets, files, threads, clocks, logs
     "edge": (
         "era_ap.directory.folder",
         "era_ap.directory.yaml_files",
+        "era_ap.feeds",
         "era_ap.logs",
         "era_ap.phone",
         "era_ap.poller",
         "era_ap.read_pool",
+        "era_ap.reporting",
         "era_ap.resolver",
         "era_ap.service",
+        "era_ap.settings",
         "era_ap.storage_files",
         "era_ap.store",
         "era_ap.systemd",
@@ -98,7 +103,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.cli.*",
         "era_ap.daemon",
         "era_ap.offline",
-        "era_ap.settings",
     ),
 }
 ORDER = tuple(LAYERS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from era_ap.tftp.transfer import ReadTransfer
     from era_ap.tftp.upload import WriteTransfer
 
-_READ_ROOM: Final = 2048
+_ACK_ROOM: Final = 256
 
 
 class Feeder(Protocol):
@@ -67,7 +67,8 @@ class Session:
         self._channel = channel
         self._feeder = feeder
         self._on_end = on_end
-        self._room = max(_READ_ROOM, agreed.blksize + 5)  # one more than fits shows what is too long
+        # An ACK is short; of DATA, one octet more than fits shows what is too long.
+        self._room = agreed.blksize + 5 if asked.is_write else _ACK_ROOM
 
     def readable(self, now: float) -> None:
         """The transfer's own socket has a datagram, or an ICMP error."""
