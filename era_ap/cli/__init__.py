@@ -12,6 +12,7 @@ from era_ap import __version__
 from era_ap.cli.check import check
 from era_ap.cli.file import explain, render
 from era_ap.cli.phones import phone, phones
+from era_ap.cli.reasons import reasons
 from era_ap.cli.run import run
 
 
@@ -21,5 +22,5 @@ def main() -> None:
     """Autoprovision daemon for SIP desk phones."""
 
 
-for _command in (run, check, render, explain, phones, phone):
+for _command in (run, check, render, explain, phones, phone, reasons):
     main.add_command(_command)
