@@ -1,6 +1,6 @@
 """Filling in a parsed template: splicing files, repeating lists, inserting values (spec 6 and 7).
 
-Owns what is scanned again and what is not, and the warnings. Data (account, BLF and reserved values, addresses,
+Owns what is scanned again and what is not, and warnings. Data (account, BLF and reserved values, addresses,
 numbers) is inserted made safe and never scanned. Constants are scanned again, their literal text made safe;
 includes and the templates of lists are markup, spliced as they are. Does not own the walking (``walk``).
 

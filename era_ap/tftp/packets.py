@@ -118,6 +118,8 @@ def parse_request(data: bytes) -> Request | Reason | None:
 def parse_options(data: bytes, start: int) -> Mapping[str, str]:
     """Name and value pairs from ``start`` on (RFC 2347); stray NULs and names without a value are skipped."""
     fields = data[start:].split(b"\x00")
+    if not fields[-1]:
+        fields.pop()
     options: dict[str, str] = {}
     index = 0
     while index + 1 < len(fields):
