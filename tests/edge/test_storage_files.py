@@ -159,6 +159,17 @@ def test_a_parent_exchanged_for_a_link_after_it_was_listed_is_not_entered(storag
     assert refusal(read_piece, storage, "configs/fw/passwd", stamp, 0, 100) is Reason.FILE_OUTSIDE
 
 
+@pytest.mark.parametrize("path", ["configs/plain", "configs/fw/passwd"])
+def test_a_link_that_appears_between_the_check_and_the_opening_is_not_followed(storage, monkeypatch, path):
+    (storage / "configs" / "plain").unlink()
+    (storage / "configs" / "plain").symlink_to(storage.parent / "ap-secrets" / "passwd")
+    (storage / "configs" / "fw").rmdir()
+    (storage / "configs" / "fw").symlink_to(storage.parent / "ap-secrets")
+    monkeypatch.setattr(os.path, "realpath", lambda path, strict=False: os.path.abspath(path))
+    with pytest.raises(OSError):
+        open_regular(storage, path)
+
+
 def test_while_links_are_exchanged_nothing_from_outside_is_ever_read(storage):
     """An attacker flips a file to a link and back while it is read; each read is the file or a refusal."""
     target, spare = storage / "configs" / "plain", storage / "configs" / "spare"

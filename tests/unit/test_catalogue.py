@@ -130,6 +130,12 @@ def test_an_emptied_xml_template_is_a_broken_one():
     assert found(catalogue) == [(Reason.XML_BROKEN, "templates/A")]
 
 
+def test_a_text_file_may_be_emptied():
+    catalogue = load(snapshot({"site.inc": "a = 1"}), snapshot({"site.inc": ""}))
+    assert catalogue.template("site.inc").text == ""
+    assert catalogue.problems == ()
+
+
 def test_halves_of_xml_are_accepted_as_they_never_were_whole():
     catalogue = load(
         snapshot({"head": "<a>", "foot": "</a>"}), snapshot({"head": "<a><b>", "foot": "</b></a>"})
