@@ -23,7 +23,7 @@ class Timing:
     floor: float = 0.05
     ceiling: float = 2.0
     budget: float = 30.0
-    unanswered_budget: float = 5.0
+    unanswered_budget: float = 15.0
     unanswered_packets: int = 3
     last_repeats: int = 4
 
@@ -34,18 +34,20 @@ class RoundTrip:
     A negotiated ``timeout`` (RFC 2349) binds: it is then the time-out for good.
     """
 
-    __slots__ = ("_deviation", "_fixed", "_timing", "smoothed", "timeout")
+    __slots__ = ("_deviation", "_doubted", "_fixed", "_timing", "smoothed", "timeout")
 
     def __init__(self, timing: Timing, negotiated: int | None) -> None:
         self._timing = timing
         self._fixed = negotiated is not None
         self._deviation = 0.0
+        self._doubted = False
         self.smoothed: float | None = None
         self.timeout = timing.first if negotiated is None else float(negotiated)
 
     def sample(self, seconds: float) -> None:
         """Take a measurement; never of a packet that was sent more than once (Karn)."""
         smoothed = self.smoothed
+        self._doubted = False
         if smoothed is None:
             self.smoothed = seconds
             self._deviation = seconds / 2
@@ -54,9 +56,17 @@ class RoundTrip:
             self.smoothed = smoothed + error / 8
             self._deviation += ((error if error > 0 else -error) - self._deviation) / 4
         if not self._fixed:
-            timing = self._timing
-            timeout = self.smoothed + 4 * self._deviation
-            self.timeout = timing.floor if timeout < timing.floor else min(timeout, timing.ceiling)
+            self.timeout = self._measured(self.smoothed)
+
+    def unmeasured(self) -> None:
+        """Something that was sent twice is acknowledged.
+
+        Once, it was probably lost, and the time-out goes back to what was measured. Twice in a row, the round
+        trip may have grown, and only the longer time-out can show it.
+        """
+        if not self._fixed and not self._doubted and self.smoothed is not None:
+            self.timeout = self._measured(self.smoothed)
+        self._doubted = True
 
     def back_off(self, factor: float = 2.0) -> None:
         """Nothing came back in time: wait longer from now on, until something is measured."""
@@ -66,3 +76,8 @@ class RoundTrip:
     def patience(self, seconds: float) -> float:
         """``seconds``, or as much more as a negotiated ``timeout`` needs for three tries."""
         return max(seconds, 3 * self.timeout) if self._fixed else seconds
+
+    def _measured(self, smoothed: float) -> float:
+        timing = self._timing
+        timeout = smoothed + 4 * self._deviation
+        return timing.floor if timeout < timing.floor else min(timeout, timing.ceiling)

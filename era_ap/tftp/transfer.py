@@ -96,6 +96,8 @@ class ReadTransfer(Machine):
             return
         if not self._repeats:  # Karn: what was sent twice measures nothing
             self.round_trip.sample(now - self._sent_at)
+        else:
+            self.round_trip.unmeasured()
         self._oack = None
         self._progress(self._sent, now)
 

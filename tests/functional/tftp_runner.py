@@ -1,8 +1,9 @@
 """Serves files from memory through the TFTP server, as a process of its own for foreign clients.
 
-Arguments are one JSON object: ``files`` (name to octets in hex, or {"size": n, "seed": s}), ``listen`` (list of
-addresses), and any of ``options``, ``policy``, ``admission``, ``stream``, ``uploads``, ``reactor``. Prints one
-line of JSON with the ports once they are bound, then one line for each report until standard input is closed.
+The argument is one JSON object: ``files`` (name to octets in hex, or {"size": n, "seed": s}), ``listen``
+(list of addresses), and any of ``options``, ``policy``, ``admission``, ``stream``, ``uploads``, ``reactor``,
+``quiet``. Prints one line of JSON with the ports once they are bound, then one for each report, until
+standard input is closed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from era_ap.provisioning.request import Content, FileRequest, Refusal, Subject
 from era_ap.tftp.options import OptionPolicy
 from era_ap.tftp.server import Policy, TftpServer, UploadPolicy
 
+EVERYTHING = {"requests_per_second": 1e9, "burst": 10**9}
 UNKNOWN = Refusal(Reason.NO_MASK, Subject())
 
 
@@ -85,20 +87,23 @@ def main() -> None:
     def on_end(report: object) -> None:
         if not quiet:
             print(
-                json.dumps({"name": report.request.name, "reason": report.reason.code, "peer": report.request.peer}
-                | {"octets": report.traffic.octets, "blocks": report.traffic.blocks}
-                | {"retransmits": report.traffic.retransmits, "agreed": dict(report.traffic.agreed)}),
+                json.dumps(
+                    {"name": report.request.name, "reason": report.reason.code, "local": report.request.local}
+                    | {"octets": report.traffic.octets, "blocks": report.traffic.blocks}
+                    | {"retransmits": report.traffic.retransmits, "agreed": dict(report.traffic.agreed)}
+                ),
                 flush=True,
             )
 
     def on_error(error: BaseException) -> None:
         print(json.dumps({"error": repr(error)}), flush=True)
 
+    files = {name: octets(what) for name, what in setup["files"].items()}
     server = TftpServer(
         reactor,
-        Files({name: octets(what) for name, what in setup["files"].items()}, bool(setup.get("stream")), reactor),
+        Files(files, bool(setup.get("stream")), reactor),
         Policy(options=OptionPolicy(**setup.get("options", {})), **policy),
-        Admission(AdmissionPolicy(**{"requests_per_second": 1e9, "burst": 10**9} | setup.get("admission", {}))),
+        Admission(AdmissionPolicy(**(EVERYTHING | setup.get("admission", {})))),
         on_end,
         on_error=on_error,
     )
