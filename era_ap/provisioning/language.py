@@ -254,6 +254,8 @@ class _Parser:
         rest = _LINE_REST.match(self._text, end)
         if rest is None or literal[line_start:].strip(" \t") or not (line_begins or line_start):
             return literal, placeholder, end
+        if (match_all := rest.end() - len(literal) - len(placeholder.source) - len(rest[0])) == 0 and not rest[0]:
+            return literal, placeholder, end
         whole = replace(placeholder, alone=True, indent=literal[line_start:], ending=rest[0])
         return literal[:line_start], whole, rest.end()
 
