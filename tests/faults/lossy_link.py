@@ -12,7 +12,6 @@ import struct
 from dataclasses import dataclass, field
 from itertools import count
 
-
 REQUEST_AGAIN = 2.0
 
 
@@ -28,7 +27,7 @@ class Weather:
 
 
 class Reader:
-    """A client that reads one file. ``timer`` seconds until it repeats its last packet, None: it never does."""
+    """A client that reads one file; after ``timer`` seconds it repeats its last packet, None: never."""
 
     def __init__(
         self, timer: float | None = None, window: int = 1, blksize: int = 512, oack: bool = False

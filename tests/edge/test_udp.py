@@ -1,0 +1,145 @@
+"""Sockets: addresses, buffers, segmentation, and the hub."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from era_ap.udp import (
+    RECEIVE_BUFFER,
+    Hub,
+    Listener,
+    connected,
+    enlarge_receive_buffer,
+    path_limit,
+    send_segmented,
+)
+
+WHERE = [
+    ("127.0.0.1", "127.0.0.1"),
+    ("0.0.0.0", "127.0.0.1"),
+    ("0.0.0.0", "127.5.5.5"),
+    ("::1", "::1"),
+    ("::", "::1"),
+]
+
+
+@pytest.fixture
+def sockets() -> Iterator[list[socket.socket]]:
+    opened: list[socket.socket] = []
+    yield opened
+    for sock in opened:
+        sock.close()
+
+
+def client(opened: list[socket.socket], address: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    opened.append(sock)
+    sock.bind((address, 0))
+    sock.settimeout(5)
+    return sock
+
+
+@pytest.mark.parametrize(("bound", "asked"), WHERE)
+def test_a_datagram_tells_where_it_came_to_and_is_answered_from_there(
+    sockets: list[socket.socket], bound: str, asked: str
+) -> None:
+    listener = Listener(bound, 0)
+    phone = client(sockets, "::1" if ":" in bound else "127.0.0.1")
+    for _ in range(2):
+        phone.sendto(b"hello", (asked, listener.port))
+        received = listener.receive(3)
+        assert received is not None
+        data, peer, local = received
+        assert (data, peer[:2], local.address) == (b"hel", phone.getsockname()[:2], asked)
+        listener.send(b"answer", peer, local)
+        answer, source = phone.recvfrom(100)
+        assert (answer, source[:2]) == (b"answer", (asked, listener.port))
+    assert listener.receive(3) is None
+    listener.close()
+    assert listener.fileno() == -1
+
+
+def test_ipv6_and_ipv4_share_a_port_number_as_two_sockets() -> None:
+    six = Listener("::", 0)
+    four = Listener("0.0.0.0", six.port)
+    assert four.port == six.port
+    six.close()
+    four.close()
+
+
+def test_a_port_is_shared_only_where_both_want_it() -> None:
+    first = Listener("127.0.0.1", 0, reuse_port=True)
+    second = Listener("127.0.0.1", first.port, reuse_port=True)
+    second.close()
+    with pytest.raises(OSError) as caught:
+        Listener("127.0.0.1", first.port)
+    assert caught.value.errno == errno.EADDRINUSE
+    first.close()
+
+
+def test_the_receive_buffer_is_as_large_as_the_kernel_lets_us(sockets: list[socket.socket]) -> None:
+    sock = client(sockets, "127.0.0.1")
+    default = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    assert default < enlarge_receive_buffer(sock, RECEIVE_BUFFER) <= RECEIVE_BUFFER
+
+
+def test_a_burst_of_two_thousand_requests_is_not_lost(sockets: list[socket.socket]) -> None:
+    listener = Listener("127.0.0.1", 0)
+    if enlarge_receive_buffer(listener._sock, RECEIVE_BUFFER) < RECEIVE_BUFFER:
+        pytest.skip("net.core.rmem_max is below 4 MiB and SO_RCVBUFFORCE is not allowed here")
+    phone = client(sockets, "127.0.0.1")
+    for _ in range(2000):
+        phone.sendto(b"\0\1001122334455.cfg\0octet\0", ("127.0.0.1", listener.port))
+    assert sum(1 for _ in iter(lambda: listener.receive(600), None)) == 2000
+    listener.close()
+
+
+def test_segments_arrive_as_datagrams(sockets: list[socket.socket]) -> None:
+    phone = client(sockets, "127.0.0.1")
+    sock = connected(socket.AF_INET, ("127.0.0.1", 0), phone.getsockname())
+    datagrams = [bytes([n]) * 1432 for n in range(50)] + [b"short"]
+    if not send_segmented(sock, datagrams):
+        pytest.skip("no UDP_SEGMENT here")
+    assert [phone.recv(2000) for _ in datagrams] == datagrams
+    assert send_segmented(sock, [bytes(40000), bytes(40000)]) is False, "too large for one burst"
+    sock.close()
+
+
+def test_a_closed_port_shows_on_the_connected_socket(sockets: list[socket.socket]) -> None:
+    phone = client(sockets, "127.0.0.1")
+    sock = connected(socket.AF_INET, ("127.0.0.1", 0), phone.getsockname())
+    assert path_limit(sock, socket.AF_INET) > 1428
+    phone.close()
+    sock.send(b"anybody?")
+    with pytest.raises(ConnectionRefusedError):
+        sock.recv(100)
+    sock.close()
+
+
+def test_one_handlers_defect_is_not_anothers(sockets: list[socket.socket]) -> None:
+    errors: list[Exception] = []
+    heard: list[bytes] = []
+    hub = Hub(iter(range(1000)).__next__, errors.append)
+    bad, good, sender = (client(sockets, "127.0.0.1") for _ in range(3))
+
+    def raise_it(now: float) -> None:
+        bad.recv(10)
+        raise ZeroDivisionError
+
+    hub.add(bad.fileno(), raise_it)
+    hub.add(good.fileno(), lambda now: heard.append(good.recv(10)))
+    for sock in (bad, good):
+        sender.sendto(b"x", sock.getsockname())
+    hub.doRead()
+    hub.doRead()
+    assert heard == [b"x"]
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    hub.remove(good.fileno())
+    sender.sendto(b"y", good.getsockname())
+    hub.doRead()
+    assert heard == [b"x"]
+    hub.close()
