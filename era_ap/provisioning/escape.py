@@ -77,7 +77,7 @@ def _cdata_safe(value: str, encoding: str) -> str:
 
 
 def _comment_safe(value: str, encoding: str) -> str:
-    value = _DOUBLE_DASH.sub("- ", legal(value))
+    value = _DOUBLE_DASH.sub("- ", legal(value)) or " "  # nothing between two dashes would join them
     if not _fits(value, encoding):
         value = value.encode(encoding, "replace").decode(encoding)
     return f"{' ' if value[:1] == '-' else ''}{value}{' ' if value[-1:] == '-' else ''}"

@@ -6,8 +6,8 @@ includes and the templates of lists are markup, spliced as they are. Does not ow
 
 Line endings of what is spliced: where the including file goes on after the placeholder, its own line goes on
 too, so the line ending at the end of the spliced file is left out. Entries of a list are divided by it. A
-``[blf]`` or ``[accounts]`` alone on its line divides entries whose template has none by a line break, and
-goes with its line where there is no entry.
+``[blf]`` or ``[accounts]`` alone on its line (not in its whole file) divides entries whose template has none
+by a line break, and goes with its line where there is no entry.
 """
 
 from __future__ import annotations

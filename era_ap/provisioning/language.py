@@ -234,7 +234,7 @@ class _Parser:
         while match is not None:
             placeholder, end = self._placeholder(match, 1)
             literal = text[done : match.start()]
-            if placeholder.category in (Category.BLF, Category.ACCOUNTS):
+            if placeholder.category >= Category.BLF and placeholder.source != text:
                 line_begins = done == 0 or text[done - 1] in "\r\n"
                 literal, placeholder, end = self._alone(literal, line_begins, placeholder, end)
             if literal:
@@ -253,8 +253,6 @@ class _Parser:
         line_start = max(literal.rfind("\n"), literal.rfind("\r")) + 1
         rest = _LINE_REST.match(self._text, end)
         if rest is None or literal[line_start:].strip(" \t") or not (line_begins or line_start):
-            return literal, placeholder, end
-        if (match_all := rest.end() - len(literal) - len(placeholder.source) - len(rest[0])) == 0 and not rest[0]:
             return literal, placeholder, end
         whole = replace(placeholder, alone=True, indent=literal[line_start:], ending=rest[0])
         return literal[:line_start], whole, rest.end()

@@ -25,6 +25,7 @@ from era_ap.provisioning.dialect import (
     key_line,
     split_lines,
 )
+from era_ap.provisioning.escape import text_safe
 from era_ap.provisioning.scope import Change, Effect
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _split_path(path: str) -> tuple[str | None, str]:
     match = _SECTIONED.fullmatch(path.strip())
     section, key = (match[1].strip(), match[2]) if match else (None, path)
     key = key.strip()
-    if not key or "\n" in key or "\r" in key or is_comment(key):
+    if not key or path != text_safe(path) or is_comment(key):
         raise Refused(Reason.OVERRIDE_FORM, f"{path[:120]!r} is no key")
     return section, key
 

@@ -156,10 +156,17 @@ class XmlEditor:
         for step in steps[1:]:
             child = next((each for each in element if _fits(each, step)), None)
             if child is None:
-                child = etree.Element(step.name, dict(step.attributes))
+                child = _new_element(path, step)
                 _append(element, child)
             element = child
         return element
+
+
+def _new_element(path: str, step: override_xpath.Step) -> etree._Element:
+    try:
+        return etree.Element(step.name, dict(step.attributes))
+    except ValueError as error:
+        raise Refused(Reason.OVERRIDE_XPATH, f"{path[:120]!r}: {error}") from None
 
 
 def _fits(element: etree._Element, step: override_xpath.Step) -> bool:

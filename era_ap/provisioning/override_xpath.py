@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from era_ap.errors import Reason, Refused
+from era_ap.provisioning.escape import legal
 
 MAX_LENGTH: Final = 512
 MAX_DESCENTS: Final = 3
@@ -30,7 +31,7 @@ _AXES: Final = frozenset({"child", "self", "parent", "attribute"})
 _TOKEN: Final = re.compile(
     r"""(?P<text>"[^"]*"|'[^']*')|(?P<axis>[^\W\d][\w.\-]*)\s*::|(?P<function>[^\W\d][\w.\-]*)\s*\("""
     r"""|(?P<name>[^\W\d][\w.\-]*)|(?P<number>\d+(?:\.\d+)?)|(?P<descent>//)"""
-    r"""|(?P<other>[/\[\]()@,.*=<>+|-]|!=)|\s+"""
+    r"""|(?P<other>[/\[\]()@,.*=<>+|-]|!=)|[ \t\r\n]+"""
 )
 _STEP: Final = re.compile(r"/([^\W\d][\w.\-]*)((?:\[[^\[\]]*\])*)")
 _PREDICATE: Final = re.compile(r"\[\s*([^\[\]]*?)\s*\]")
@@ -51,6 +52,8 @@ def check(path: str, elements: int) -> None:
     """Raise ``Refused`` (OVERRIDE_XPATH) unless ``path`` may be evaluated in a file of that many elements."""
     if not 0 < len(path) <= MAX_LENGTH:
         _refuse(path, f"has to have 1 to {MAX_LENGTH} characters")
+    if path != legal(path):
+        _refuse(path, "has control characters")
     tokens = _tokens(path)
     written = [token for _, token in tokens]
     kinds = [kind for kind, _ in tokens]
