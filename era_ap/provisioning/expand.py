@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from era_ap.errors import Problem, Reason, Refused, Severity
+from era_ap.masking import is_secret
 from era_ap.provisioning.blf import BlfKey, entry_template, template_missing
 from era_ap.provisioning.escape import Place
 from era_ap.provisioning.language import Category, Kind, Placeholder, Template, parse
@@ -84,10 +85,11 @@ class Expansion(Walker):
         out.append(text)
         self._meter.grow(len(text))
 
-    def _missing(self, missing: Missing) -> None:
+    def _missing(self, node: Placeholder, missing: Missing) -> None:
+        detail = _told(node, missing.detail)
         if self._scope.missing_is_error:
-            raise Refused(missing.reason, missing.detail)
-        problem = Problem(missing.reason, f"{self._file}:{self._line}", missing.detail, Severity.WARNING)
+            raise Refused(missing.reason, detail)
+        problem = Problem(missing.reason, f"{self._file}:{self._line}", detail, Severity.WARNING)
         self.warnings[problem] = None
         self._origin = "missing"
 
@@ -96,12 +98,12 @@ class Expansion(Walker):
         if type(value) is str:
             self._put(value, out)
         elif type(value) is Missing:
-            self._missing(value)
+            self._missing(node, value)
 
-    def _constant(self, _node: Placeholder, key: str, out: list[str]) -> None:
+    def _constant(self, node: Placeholder, key: str, out: list[str]) -> None:
         value, origin = self._values.constant(key)
         if type(value) is Missing:
-            self._missing(value)
+            self._missing(node, value)
             return
         if origin and "[" in str(value):
             self._scanned(f"constants.{key}", str(value), out)
@@ -111,10 +113,10 @@ class Expansion(Walker):
 
     def _scanned(self, name: str, value: str, out: list[str]) -> None:
         """Expand a constant: its placeholders as anywhere, its literal text made safe like data."""
-        template = self._constants.get(value)
+        template = self._constants.get(name)
         if template is None:
             try:
-                template = self._constants[value] = parse(name, value)
+                template = self._constants[name] = parse(name, value)
             except Refused as refused:
                 raise Refused(refused.reason, f"in the value of [{name}], {refused.detail}") from None
         nodes: list[Node] = []
@@ -127,12 +129,11 @@ class Expansion(Walker):
 
     def _include(self, node: Placeholder, key: str, out: list[str]) -> None:
         if leaves_storage(key):
-            raise Refused(Reason.INCLUDE_OUTSIDE, f"the include {key[:120]!r} is no name inside templates/")
+            raise Refused(Reason.INCLUDE_OUTSIDE, _told(node, f"{key[:120]!r} is no name inside templates/"))
         template = self._scope.templates(key)
         if template is None:
-            raise Refused(
-                Reason.INCLUDE_MISSING, f"templates/ has no {key[:120]!r}", (*self._stack, key[:120])
-            )
+            name = _told(node, key[:120])
+            raise Refused(Reason.INCLUDE_MISSING, f"templates/ has no {name!r}", (*self._stack, name))
         self.files[template.name] = None
         whole = node.last and self._whole
         self._splice(template, template.nodes if whole else template.body, out, whole=whole)
@@ -162,6 +163,11 @@ class Expansion(Walker):
         out.append(node.ending)
         self._meter.grow(len(node.indent) + len(node.ending) + len(divider) * (len(entries) - 1))
         self._origin = template.name
+
+
+def _told(node: Placeholder, words: str) -> str:
+    """``words`` that quote a key, or the placeholder as written if a secret may be part of that key."""
+    return node.source[:120] if node.parts is not None and is_secret(node.source) else words
 
 
 def leaves_storage(name: str) -> bool:

@@ -367,6 +367,22 @@ def test_a_missing_include_names_the_way_to_it() -> None:
     assert refused.detail.startswith("a:2: ")
 
 
+def test_a_key_that_holds_a_secret_is_not_told() -> None:
+    found = lines(account(password="hunter22"))
+    warning = rendering("[constants.[sipuser.password]]", lines=found).warnings[0]
+    assert warning.detail == "[constants.[sipuser.password]]"
+    for name in ("[include.[sipuser.password]]", "[include.../[sipuser.password]]"):
+        refused = refusal(name, lines=found)
+        assert "hunter22" not in repr(refused)
+        assert name in refused.detail
+
+
+def test_constants_of_the_same_text_have_their_own_names() -> None:
+    sources = constants(site={"a": "[include.i]", "b": "[include.i]"})
+    refused = refusal("[constants.a]", {"i": "[constants.b]"}, constants=sources)
+    assert refused.chain == ("root", "constants.a", "i", "constants.b", "i")
+
+
 # --- limits (F2)
 
 
