@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LINES_WAITING = 20_000
 JOURNAL_BYTES = 16 * 1024 * 1024
 JOURNAL_FILES = 4
+CLOSE_SECONDS = 1.0
 
 
 class _DroppingQueueHandler(logging.handlers.QueueHandler):
@@ -48,13 +49,29 @@ class _DroppingQueueHandler(logging.handlers.QueueHandler):
             self.dropped += 1
 
 
+class _Listener(logging.handlers.QueueListener):
+    """Ends even if the handler is stuck: what it could not write by then is lost, the process is not."""
+
+    def __init__(self, lines: queue.Queue[Any], handler: logging.Handler) -> None:
+        super().__init__(lines, handler)
+        self._lines = lines
+
+    def stop(self) -> None:
+        try:
+            self._lines.put(None, timeout=CLOSE_SECONDS)
+        except queue.Full:
+            return
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+
+
 class _Writer:
     """A logger whose lines a thread writes to one handler."""
 
-    def __init__(self, name: str, handler: logging.Handler) -> None:
-        waiting: queue.Queue[Any] = queue.Queue(LINES_WAITING)
-        self._hand_over = _DroppingQueueHandler(waiting)
-        self._listener = logging.handlers.QueueListener(waiting, handler)
+    def __init__(self, name: str, handler: logging.Handler, waiting: int = LINES_WAITING) -> None:
+        lines: queue.Queue[Any] = queue.Queue(waiting)
+        self._hand_over = _DroppingQueueHandler(lines)
+        self._listener = _Listener(lines, handler)
         self._handler = handler
         self.log = logging.Logger(name)  # not from the registry of loggers: nothing outside can reach it
         self.log.addHandler(self._hand_over)
