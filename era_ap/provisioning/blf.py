@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class BlfKey:
     """One entry of the list; ``index`` counts from 1. ``numbers`` are the placeholders that no field
-    redefines.
+    redefines. A ``typed`` key was placed by the model's data, and its fields are safe for the dialect.
     """
 
     index: int
     fields: Mapping[str, object]
     numbers: Mapping[str, str]
+    typed: bool = False
 
 
 def read_keys(line: Line, lines: int) -> tuple[BlfKey, ...]:

@@ -14,13 +14,14 @@ from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.provisioning.constants import read_constants
 from era_ap.provisioning.includes import include_problems
 from era_ap.provisioning.language import Kind, decode, parse
-from era_ap.provisioning.models import Models
+from era_ap.provisioning.models_file import ModelsFile, combine, read_models
 from era_ap.provisioning.wellformed import why_broken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from era_ap.provisioning.language import Template
+    from era_ap.provisioning.models import Models
 
 MODELS_FILE = "models.yml"
 
@@ -57,6 +58,11 @@ class StaticFile:
     def size(self) -> int:
         """Bytes."""
         return self.stamp.size
+
+    @property
+    def revision(self) -> str:
+        """Changes with the content, and is the same on every instance that shares the storage."""
+        return f"{self.stamp.mtime_ns:x}-{self.stamp.size:x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,8 @@ class Catalogue:
     hostnames: frozenset[str]
     _entries: Mapping[str, _Entry]
     _constants_reading: _Reading[Mapping[str, str]]
-    _models_reading: _Reading[Models]
+    _models_readings: Mapping[str, _Reading[ModelsFile]]
+    _models_problems: tuple[Problem, ...]
     _refused: Mapping[str, Refused]
     _folded_statics: Mapping[str, tuple[StaticFile, ...]]
     _folders: frozenset[str]
@@ -166,8 +173,10 @@ def build(previous: Catalogue | None, snapshot: Snapshot) -> Catalogue:
     entries = _entries(previous, snapshot, problems)
     templates = {key: entry.template for key, entry in entries.items() if entry.template is not None}
     constants = _read_constants(previous, snapshot.constants)
-    models = _read_models(previous, snapshot)
-    problems += [*constants.problems, *models.problems, *_loose_models(models.good, templates)]
+    readings = _read_models(previous, snapshot)
+    models, model_problems = _combined(previous, readings)
+    problems += [*constants.problems, *model_problems, *_loose_models(models, templates)]
+    problems += [problem for reading in readings.values() for problem in reading.problems]
     problems += include_problems(templates)
     found = tuple(
         sorted(set(problems), key=lambda problem: (problem.where, problem.reason.code, problem.detail))
@@ -176,7 +185,7 @@ def build(previous: Catalogue | None, snapshot: Snapshot) -> Catalogue:
         previous is None
         or templates != previous.templates
         or constants.good != previous.constants
-        or models.good is not previous.models
+        or models is not previous.models
         or snapshot.statics != previous.statics
         or found != previous.problems
     )
@@ -187,12 +196,13 @@ def build(previous: Catalogue | None, snapshot: Snapshot) -> Catalogue:
         templates=MappingProxyType(templates),
         statics=MappingProxyType(dict(snapshot.statics)),
         constants=constants.good,
-        models=models.good,
+        models=models,
         problems=found,
         hostnames=frozenset().union(*(template.hostnames for template in templates.values())),
         _entries=MappingProxyType(entries),
         _constants_reading=constants,
-        _models_reading=models,
+        _models_readings=MappingProxyType(readings),
+        _models_problems=model_problems,
         _refused=MappingProxyType({where.lower(): refused for where, refused in snapshot.refused.items()}),
         _folded_statics=_fold(snapshot.statics),
         _folders=_folders(snapshot.statics),
@@ -241,7 +251,12 @@ def _entry(before: _Entry | None, source: TextFile) -> _Entry:
 def is_template(path: str) -> bool:
     """Whether a file of ``templates/`` is one: not models.yml, not a README."""
     name = path.rpartition("/")[2].lower()
-    return path.lower() != MODELS_FILE and name.partition(".")[0] != "readme"
+    return not _is_models_file(path) and name.partition(".")[0] != "readme"
+
+
+def _is_models_file(path: str) -> bool:
+    folder, _, name = path.lower().rpartition("/")
+    return name == MODELS_FILE and "/" not in folder
 
 
 def _read_constants(previous: Catalogue | None, file: TextFile | None) -> _Reading[Mapping[str, str]]:
@@ -258,14 +273,22 @@ def _read_constants(previous: Catalogue | None, file: TextFile | None) -> _Readi
     return _Reading(file.revision, values, problems)
 
 
-def _read_models(previous: Catalogue | None, snapshot: Snapshot) -> _Reading[Models]:
-    file = next((file for path, file in snapshot.templates.items() if path.lower() == MODELS_FILE), None)
-    before = previous._models_reading if previous is not None else None
-    revision = file.revision if file is not None else None
-    if before is not None and before.revision == revision:
+def _read_models(previous: Catalogue | None, snapshot: Snapshot) -> dict[str, _Reading[ModelsFile]]:
+    """The reading of each models.yml by its lower-case path: of ``templates/`` first, then of its folders."""
+    paths = sorted((path for path in snapshot.templates if _is_models_file(path)), key=_top_first)
+    before = previous._models_readings if previous is not None else {}
+    return {
+        path.lower(): _read_models_file(before.get(path.lower()), snapshot.templates[path]) for path in paths
+    }
+
+
+def _top_first(path: str) -> tuple[bool, str]:
+    return "/" in path, path.lower()
+
+
+def _read_models_file(before: _Reading[ModelsFile] | None, file: TextFile) -> _Reading[ModelsFile]:
+    if before is not None and before.revision == file.revision:
         return before
-    if file is None:
-        return _Reading(None, Models())
     origin = f"templates/{file.path}"
     try:
         text = file.data.decode("utf-8-sig")
@@ -273,12 +296,23 @@ def _read_models(previous: Catalogue | None, snapshot: Snapshot) -> _Reading[Mod
         problems: tuple[Problem, ...] = (
             Problem(Reason.MODELS_INVALID, origin, "not UTF-8; save it as UTF-8"),
         )
-        models = Models()
+        models = ModelsFile()
     else:
-        models, problems = Models.parse(text, origin)
-    if before is not None and before.revision is not None and _has_error(problems):
+        models, problems = read_models(text, origin, file.path.rpartition("/")[0])
+    if before is not None and _has_error(problems):
         models = before.good
     return _Reading(file.revision, models, problems)
+
+
+def _combined(
+    previous: Catalogue | None, readings: Mapping[str, _Reading[ModelsFile]]
+) -> tuple[Models, tuple[Problem, ...]]:
+    files = [reading.good for reading in readings.values()]
+    if previous is not None:
+        before = [reading.good for reading in previous._models_readings.values()]
+        if len(files) == len(before) and all(new is old for new, old in zip(files, before, strict=True)):
+            return previous.models, previous._models_problems
+    return combine(files)
 
 
 def _has_error(problems: tuple[Problem, ...]) -> bool:
@@ -291,12 +325,14 @@ def _loose_models(models: Models, templates: Mapping[str, Template]) -> list[Pro
     return [
         Problem(
             Reason.MODELS_INVALID,
-            f"templates/{MODELS_FILE}:{model.line}",
-            f"{model.name} is like {model.like}, which is neither a model of this file nor a template",
+            f"{model.origin}:{model.line}",
+            f"{model.name} is like {model.like}, which is neither a model of models.yml nor a template",
             Severity.WARNING,
         )
         for model in models
-        if model.like is not None and model.like not in models and model.like.lower() not in stems
+        if model.like is not None
+        and model.like not in models
+        and not stems.intersection(name.lower() for name in model.names(model.like))
     ]
 
 

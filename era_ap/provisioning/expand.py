@@ -19,6 +19,7 @@ from era_ap.masking import is_secret
 from era_ap.provisioning.blf import BlfKey, entry_template, template_missing
 from era_ap.provisioning.escape import Place
 from era_ap.provisioning.language import Category, Kind, Placeholder, Template, parse
+from era_ap.provisioning.limits import SHOWN, named
 from era_ap.provisioning.scope import NamesNeeded
 from era_ap.provisioning.values import Missing, Values
 from era_ap.provisioning.walk import Walker
@@ -41,6 +42,7 @@ class Expansion(Walker):
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
         super().__init__(kind, meter, encoding, depth)
         self._scope = scope
+        self._dialect = scope.layout.dialect if scope.layout is not None else None
         self._values = values = Values(scope)
         self._sources = (values.sipuser, values.account, values.blf, values.nslookup, values.random)
         self._handlers = (
@@ -96,9 +98,28 @@ class Expansion(Walker):
     def _data(self, node: Placeholder, key: str, out: list[str]) -> None:
         value = self._sources[node.category](key, node.path if node.parts is None else tuple(key.split(".")))
         if type(value) is str:
-            self._put(value, out)
+            self._put(value if self._dialect is None else self._carried(node, key, value), out)
         elif type(value) is Missing:
             self._missing(node, value)
+
+    def _carried(self, node: Placeholder, key: str, value: str) -> str:
+        """``value`` as the dialect of the model writes it. Raises ``Refused`` (VALUE_FORBIDDEN)."""
+        dialect, blf_key = self._dialect, self._values.blf_key
+        if dialect is None or self._place is Place.KEY:
+            return value
+        if node.category is Category.BLF_FIELD and blf_key is not None and blf_key.typed:
+            return value
+        flaw = dialect.flaw(value)
+        if flaw is not None:
+            what = f"the value of {node.source} has {named(flaw)}, which this model's files cannot carry"
+            if key.rpartition(".")[2] not in SHOWN:
+                raise Refused(Reason.VALUE_FORBIDDEN, what)
+            value = dialect.blanked(value)
+            where = f"{self._file}:{self._line}"
+            self.warnings[
+                Problem(Reason.VALUE_CHANGED, where, f"{what}; a blank stands there", Severity.WARNING)
+            ] = None
+        return dialect.carried(value)
 
     def _constant(self, node: Placeholder, key: str, out: list[str]) -> None:
         value, origin = self._values.constant(key)
@@ -108,7 +129,7 @@ class Expansion(Walker):
         if origin and "[" in str(value):
             self._scanned(f"constants.{key}", str(value), out)
         else:
-            self._put(str(value), out)
+            self._put(str(value) if self._dialect is None else self._carried(node, key, str(value)), out)
         self._origin = origin
 
     def _scanned(self, name: str, value: str, out: list[str]) -> None:
@@ -144,6 +165,7 @@ class Expansion(Walker):
         entries: Sequence[BlfKey | Line] = (
             values.blf_keys() if node.category is Category.BLF else values.lines()
         )
+        self.warnings |= dict.fromkeys(values.problems)
         if not entries:
             return
         stem = "blf" if node.category is Category.BLF else "account"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from era_ap.directory.model import Account, Domain
     from era_ap.provisioning.language import Template
+    from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.request import Refusal
 
 KEPT_BYTES = 64 * 1024 * 1024
@@ -35,6 +36,7 @@ class Sources:
     domains: tuple[Domain | None, ...]
     site_constants: Mapping[str, str]
     bases: tuple[str, ...]
+    layout: Layout | None
 
 
 @dataclass(slots=True)

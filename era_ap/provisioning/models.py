@@ -1,39 +1,38 @@
 """Phone models as data: whose templates a model uses, by which names it is known, for which firmware.
 
-Owns the reading of ``templates/models.yml`` and the order in which template names are tried for a model. Does
-not own which templates exist (``catalogue``). The file's shape::
+Owns the order in which template names are tried for a model, and what it takes over from others. Does not own
+the reading (``models_file``) nor which templates exist (``catalogue``). The shape of a file::
 
     generic: {T4: T46S}                 # a model listed nowhere: the longest beginning of its name decides
     T46U:
       like: T46S                        # what it has not itself it takes from there
       aliases: [SIP-T46U]
-      vendor: yealink
+      vendor: Yealink
       firmware: [{versions: ">=66.80,<66.90", template: T46U-v80}]
-      facts: {keys: 27}                 # anything templates' authors and tools want to know
+      accounts: 16                      # this and the next three: see ``layout``
+      keys: {line: 27}
+      types: {blf: 16}
+      dialect: {label_length: 20}
+      facts: {screen: colour}           # anything templates' authors and tools want to know
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from era_ap.config.document import SyntaxProblem, read
-from era_ap.errors import Problem, Reason, Refused, Severity
+from era_ap.errors import Reason, Refused
+from era_ap.provisioning.layout import compile_layout, lay_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from era_ap.config.document import Document
+    from era_ap.provisioning.layout import Layout, Part
 
 MAX_VERSION = 64
 
-_KEYS = ("like", "aliases", "vendor", "firmware", "keys", "facts")
-_RANGE_KEYS = ("versions", "template")
-_GENERIC = "generic"
-_TERM = re.compile(r"(>=|<=|==|!=|>|<|=)?\s*(\S+)")
 _COMPONENT = re.compile(r"([0-9]*)(.*)", re.DOTALL)
 
 Version = tuple[tuple[int, str], ...]
@@ -49,12 +48,15 @@ def read_version(text: str) -> Version | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Term:
+class Term:
+    """One condition of a range of versions; ``prefix`` compares only as many components as it has."""
+
     sign: str
     version: Version
     prefix: bool
 
     def holds(self, version: Version) -> bool:
+        """Whether ``version`` fulfils it."""
         wanted = self.version
         if self.prefix:
             return (version[: len(wanted)] == wanted) is (self.sign == "==")
@@ -77,7 +79,7 @@ class FirmwareRange:
 
     versions: str
     template: str
-    terms: tuple[_Term, ...]
+    terms: tuple[Term, ...]
 
     def holds(self, version: Version) -> bool:
         """Whether ``version`` lies in the range."""
@@ -86,31 +88,49 @@ class FirmwareRange:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One entry of models.yml, as written; ``line`` is where it stands."""
+    """One entry of a models.yml, as written; it stands in line ``line`` of ``origin``.
+
+    ``folder`` is the folder of ``templates/`` that the file and the model's templates are in, "" at the top.
+    """
 
     name: str
     like: str | None = None
     aliases: tuple[str, ...] = ()
     firmware: tuple[FirmwareRange, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    part: Part = field(default_factory=dict)
+    folder: str = ""
+    origin: str = ""
     line: int = 0
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Names of a template that this entry calls ``name``: at the top, then in its own folder."""
+        return (name, f"{self.folder}/{name}") if self.folder and "/" not in name else (name,)
 
 
 class Models:
-    """All models; names are compared without regard to letter case and to nothing else."""
+    """All models; names are compared without regard to letter case and to nothing else.
 
-    def __init__(self, models: Iterable[Model] = (), generic: Mapping[str, str] | None = None) -> None:
+    Of several entries of one name ``models`` has the first; with its folder before it (``yealink/T46S``) each
+    of ``all_models`` can be named.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[Model] = (),
+        generic: Mapping[str, str] | None = None,
+        all_models: Iterable[Model] = (),
+    ) -> None:
         self._models = {model.name.lower(): model for model in models}
-        self._aliases: dict[str, str] = {}
-        for key, model in self._models.items():
+        self._aliases: dict[str, Model] = {}
+        for model in self._models.values():
             for alias in model.aliases:
-                self._aliases.setdefault(alias.lower(), key)
+                self._aliases.setdefault(alias.lower(), model)
+        for model in all_models:
+            if model.folder:
+                self._aliases.setdefault(f"{model.folder}/{model.name}".lower(), model)
         self._generic = {prefix.lower(): template for prefix, template in (generic or {}).items()}
-
-    @classmethod
-    def parse(cls, text: str, origin: str = "templates/models.yml") -> tuple[Models, tuple[Problem, ...]]:
-        """Read the text of models.yml; what is not valid is left out and is a ``Problem``."""
-        return _Reader(origin).read(text)
+        self._layouts: dict[tuple[str, ...], Layout | None] = {}
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
@@ -124,24 +144,51 @@ class Models:
         Ranges that the model takes over from another one prefer a template but exclude no version. Raises
         ``Refused`` (FIRMWARE_UNSUPPORTED, MODEL_CYCLE).
         """
-        version = read_version(firmware) if firmware else None
-        names = [model]
+        names: list[str] = []
+        owner, template = self._of_firmware(model, firmware)
+        if owner is not None and template is not None:
+            names += owner.names(template)
+            for entry in self._chain(template):
+                names += self._names_of(entry)
+        names.append(model)
         for entry in self._chain(model):
-            names.append(entry.name)
-            if entry.like is not None:
-                names.append(entry.like)
-        if version is not None and firmware is not None:
-            names = [*self._of_firmware(model, firmware, version), *names]
+            names += self._names_of(entry)
         generic = self.generic(model)
         if generic is not None:
             names.append(generic)
+            for entry in self._chain(generic):
+                names += self._names_of(entry)
         bases: dict[str, str] = {}
         for name in names:
             bases.setdefault(name.lower(), name)
         return tuple(bases.values())
 
+    def layout(self, model: str, firmware: str | None = None) -> Layout | None:
+        """What is known of the keys, lines and limits of ``model``; None if that is nothing.
+
+        A range of firmware whose template is a model by itself goes before what the model takes over. Raises
+        ``Refused`` (MODEL_CYCLE, FIRMWARE_UNSUPPORTED).
+        """
+        _, template = self._of_firmware(model, firmware)
+        key = (model.lower(), (template or "").lower())
+        if key not in self._layouts:
+            if model not in self:
+                return self.layout(generic) if (generic := self.generic(model)) else None
+            self._layouts[key] = compile_layout(self.part(model, template))
+        return self._layouts[key]
+
+    def part(self, model: str, template: str | None = None) -> Part:
+        """The sections of ``model`` laid over those it takes over. Raises ``Refused`` (MODEL_CYCLE)."""
+        chain = self._chain(model)
+        if template is not None:
+            chain[1:1] = self._chain(template)
+        part: Part = {}
+        for entry in reversed(chain):
+            part = lay_over(part, entry.part)
+        return part
+
     def generic(self, model: str) -> str | None:
-        """The template for a model that is listed nowhere, by the longest beginning of its name."""
+        """The model or template for a model that is listed nowhere, by the longest beginning of its name."""
         if model in self:
             return None
         fitting = [prefix for prefix in self._generic if model.lower().startswith(prefix)]
@@ -156,171 +203,36 @@ class Models:
 
     def _find(self, name: str) -> Model | None:
         key = name.lower()
-        return self._models.get(key) or self._models.get(self._aliases.get(key, ""))
+        return self._models.get(key) or self._aliases.get(key)
+
+    def _names_of(self, entry: Model) -> tuple[str, ...]:
+        loose = entry.like is not None and self._find(entry.like) is None
+        return (*entry.names(entry.name), *(entry.names(entry.like) if entry.like and loose else ()))
 
     def _chain(self, name: str) -> list[Model]:
         chain: list[Model] = []
         entry = self._find(name)
         while entry is not None:
-            if entry in chain:
+            if any(entry is each for each in chain):
                 circle = [model.name for model in (*chain[chain.index(entry) :], entry)]
                 raise Refused(Reason.MODEL_CYCLE, " is like ".join(circle))
             chain.append(entry)
             entry = self._find(entry.like) if entry.like is not None else None
         return chain
 
-    def _of_firmware(self, name: str, firmware: str, version: Version) -> tuple[str, ...]:
+    def _of_firmware(self, name: str, firmware: str | None) -> tuple[Model | None, str | None]:
+        """The entry whose range holds the version, and the template of that range."""
+        version = read_version(firmware) if firmware else None
+        if version is None:
+            return None, None
         for place, entry in enumerate(self._chain(name)):
             if not entry.firmware:
                 continue
             for candidate in entry.firmware:
                 if candidate.holds(version):
-                    return (candidate.template,)
+                    return entry, candidate.template
             if place == 0:
                 known = "; ".join(candidate.versions for candidate in entry.firmware)
                 raise Refused(Reason.FIRMWARE_UNSUPPORTED, f"{entry.name} has {firmware}; known are {known}")
             break
-        return ()
-
-
-class _Reader:
-    """Reads one text; collects what is wrong with it."""
-
-    def __init__(self, origin: str) -> None:
-        self._origin = origin
-        self._problems: list[Problem] = []
-        self._document: Document | None = None
-
-    def read(self, text: str) -> tuple[Models, tuple[Problem, ...]]:
-        try:
-            self._document = read(text)
-        except SyntaxProblem as problem:
-            self._note(problem.line, problem.sentence)
-            return Models(), tuple(self._problems)
-        for at, sentence in self._document.findings:
-            self._bad(sentence, *at)
-        value = self._document.value
-        if value is not None and not isinstance(value, dict):
-            self._note(1, "the file is a mapping of models: 'T46U: {like: T46S}'")
-            value = None
-        entries = dict(value or {})
-        generic = self._texts(entries.pop(_GENERIC, None), _GENERIC)
-        found = [self._model(name, entry) for name, entry in entries.items()]
-        models = Models(self._unambiguous([model for model in found if model is not None]), generic)
-        for model in models:
-            try:
-                models.facts(model.name)
-            except Refused as refused:
-                self._note(model.line, refused.detail, Reason.MODEL_CYCLE)
-        return models, tuple(self._problems)
-
-    def _model(self, name: str, entry: object) -> Model | None:
-        if entry is None:
-            entry = {}
-        if not isinstance(entry, dict):
-            self._bad("is a mapping, for example {like: T46S}", name)
-            return None
-        for key in entry:
-            if key not in _KEYS:
-                near = difflib.get_close_matches(key, _KEYS, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else "put facts of your own under 'facts'"
-                self._bad(f"unknown key; {hint}", name, key)
-        facts = {key: entry[key] for key in ("vendor", "keys") if key in entry}
-        own = entry.get("facts")
-        if own is not None and not isinstance(own, dict):
-            self._bad("is a mapping", name, "facts")
-            own = None
-        return Model(
-            name=name,
-            like=self._text(entry.get("like"), name, "like"),
-            aliases=self._aliases(entry.get("aliases"), name),
-            firmware=self._ranges(entry.get("firmware"), name),
-            facts=MappingProxyType({**(own or {}), **facts}),
-            line=self._line(name),
-        )
-
-    def _aliases(self, value: object, name: str) -> tuple[str, ...]:
-        if value is None:
-            return ()
-        if isinstance(value, str):
-            return (str(value),)
-        if isinstance(value, list) and all(isinstance(alias, str) for alias in value):
-            return tuple(str(alias) for alias in value)
-        self._bad("is a list of names", name, "aliases")
-        return ()
-
-    def _ranges(self, value: object, name: str) -> tuple[FirmwareRange, ...]:
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            self._bad("is a list of {versions, template}", name, "firmware")
-            return ()
-        ranges = []
-        for number, entry in enumerate(value):
-            if not isinstance(entry, dict) or set(entry) != set(_RANGE_KEYS):
-                self._bad("has the keys 'versions' and 'template', both", name, "firmware", number)
-                continue
-            versions = self._text(entry["versions"], name, "firmware", number, "versions")
-            template = self._text(entry["template"], name, "firmware", number, "template")
-            terms = self._terms(versions or "", name, "firmware", number, "versions")
-            if versions and template and terms:
-                ranges.append(FirmwareRange(versions, template, terms))
-        return tuple(ranges)
-
-    def _terms(self, versions: str, *at: str | int) -> tuple[_Term, ...]:
-        terms = []
-        for part in versions.split(","):
-            match = _TERM.fullmatch(part.strip())
-            sign = {None: "==", "=": "=="}.get(match[1], match[1]) if match else ""
-            prefix = bool(match) and part.strip().endswith(".*")
-            version = read_version(match[2].removesuffix(".*")) if match else None
-            if version is None or (prefix and sign not in ("==", "!=")):
-                self._bad(f"'{part.strip()}' is not a condition like '>=66.80', '<66.90' or '66.84.*'", *at)
-                return ()
-            terms.append(_Term(sign, version, prefix))
-        return tuple(terms)
-
-    def _unambiguous(self, models: list[Model]) -> list[Model]:
-        """A name stands for one model: the first in the file keeps it."""
-        taken: dict[str, str] = {}
-        kept = []
-        for model in models:
-            if model.name.lower() in taken:
-                self._bad(
-                    f"the name differs only in letter case from {taken[model.name.lower()]}", model.name
-                )
-                continue
-            taken[model.name.lower()] = model.name
-            kept.append(model)
-        for model in kept:
-            for alias in model.aliases:
-                owner = taken.setdefault(alias.lower(), model.name)
-                if owner != model.name:
-                    self._bad(f"'{alias}' already stands for {owner}", model.name, "aliases")
-        return kept
-
-    def _texts(self, value: object, name: str) -> dict[str, str]:
-        if value is None:
-            return {}
-        if isinstance(value, dict) and all(isinstance(v, str) and k and v for k, v in value.items()):
-            return {str(prefix): str(template) for prefix, template in value.items()}
-        self._bad("is a mapping of beginnings of model names to template names", name)
-        return {}
-
-    def _text(self, value: object, *at: str | int) -> str | None:
-        if value is None or (isinstance(value, str) and value):
-            return None if value is None else str(value)
-        self._bad("is a name", *at)
-        return None
-
-    def _bad(self, sentence: str, *at: str | int) -> None:
-        place = ".".join(str(part) for part in at)
-        self._note(self._line(*at), f"{place}: {sentence}")
-
-    def _line(self, *at: str | int) -> int:
-        lines = self._document.lines if self._document is not None else {}
-        return next((lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in lines), 0)
-
-    def _note(self, line: int, sentence: str, reason: Reason = Reason.MODELS_INVALID) -> None:
-        where = f"{self._origin}:{line}" if line else self._origin
-        self._problems.append(Problem(reason, where, sentence, Severity.ERROR))
+        return None, None

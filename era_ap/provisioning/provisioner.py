@@ -191,6 +191,7 @@ class Provisioner:
             domains=tuple(self._domain(name) for name in domains),
             site_constants=catalogue.constants,
             bases=found.bases,
+            layout=found.layout,
         )
 
 

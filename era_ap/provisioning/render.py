@@ -30,6 +30,7 @@ from era_ap.provisioning.values import field
 
 if TYPE_CHECKING:
     from era_ap.provisioning.language import Template
+    from era_ap.provisioning.limits import Dialect
 
 __all__ = [
     "Budget",
@@ -65,7 +66,7 @@ def render(template: Template, scope: Scope, budget: Budget, *, trace: bool = Fa
         if scope.lines and scope.lines[0].device.override:
             text, changes = override.apply(text, kind, scope.lines[0], expansion, meter)
         expansion.check_known()
-        data = _encoded(text, kind)
+        data = _encoded(text, kind, scope.layout.dialect if scope.layout is not None else None)
         meter.check_size(len(data))
         if kind is Kind.XML:
             parse_xml(data)
@@ -76,7 +77,7 @@ def render(template: Template, scope: Scope, budget: Budget, *, trace: bool = Fa
     return Rendering(
         data=data,
         kind=kind,
-        warnings=tuple(expansion.warnings),
+        warnings=(*scope.problems, *expansion.warnings),
         trace=() if entries is None else (*entries, *changes),
         files=tuple({template.name: None, **expansion.files}),
     )
@@ -109,13 +110,21 @@ def _check_required(scope: Scope) -> None:
                 raise Refused(Reason.REQUIRED_MISSING, detail)
 
 
-def _encoded(text: str, kind: Kind) -> bytes:
-    """The bytes of the file: UTF-8, or as its XML declaration says, with references for what that cannot
-    carry.
+def _encoded(text: str, kind: Kind, dialect: Dialect | None) -> bytes:
+    """The bytes of the file: in the encoding of the dialect, or as its XML declaration says, with references
+    for what that cannot carry. Raises ``Refused`` (LINE_LENGTH, OUTPUT_ENCODING).
     """
-    encoding = (declared_encoding(text) if kind is Kind.XML else None) or "utf-8"
+    encoding = (
+        declared_encoding(text) if kind is Kind.XML else dialect.encoding if dialect else None
+    ) or "utf-8"
+    if dialect is not None and dialect.line_length:
+        for number, written in enumerate(text.splitlines(), 1):
+            if len(written) > dialect.line_length:
+                detail = f"line {number} has {len(written)} characters, more than {dialect.line_length}"
+                raise Refused(Reason.LINE_LENGTH, detail)
+    strict = kind is Kind.TEXT or encoding == "utf-8"
     try:
-        return text.encode(encoding, "strict" if encoding == "utf-8" else "xmlcharrefreplace")
+        return text.encode(encoding, "strict" if strict else "xmlcharrefreplace")
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
         detail = f"line {line}: the character U+{ord(text[error.start]):04X} does not exist in {encoding}"

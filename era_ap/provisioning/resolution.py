@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from era_ap.directory.index import DirectoryIndex
     from era_ap.provisioning.catalogue import Catalogue, StaticFile
     from era_ap.provisioning.language import Template
+    from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.names import MaskTable, NameMatch
 
 
@@ -34,6 +35,7 @@ class Resolution:
     model: str = ""
     firmware: str | None = None
     bases: tuple[str, ...] = ()
+    layout: Layout | None = None
     candidates: tuple[str, ...] = ()
     template: Template | None = None
     refusal: Refused | None = None
@@ -97,6 +99,7 @@ def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:
     firmware = device.fields.get("firmware")
     found.firmware = str(firmware) if firmware else None
     found.bases = catalogue.models.bases(found.model, found.firmware)
+    found.layout = catalogue.models.layout(found.model, found.firmware)
     kind = found.match.mask.type
     if kind:
         found.candidates = tuple(f"{base}.{kind}" for base in found.bases)

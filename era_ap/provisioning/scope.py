@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from era_ap.directory.model import Account, Device
     from era_ap.errors import Problem, Refused
     from era_ap.provisioning.language import Kind, Template
+    from era_ap.provisioning.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class Scope:
     common file. ``constants`` are in order of priority; ``reserved`` go before them, a ``Refused`` among them
     is raised when its placeholder is used. ``addresses`` of a name that was never asked for is None, of one
     that does not exist empty. ``required`` are fields as placeholders spell them; ``sipuser.password`` counts
-    only where the account registers.
+    only where the account registers. ``layout`` is what models.yml says of the phone's keys and limits, None
+    without; ``problems`` are warnings that were found before the filling.
     """
 
     templates: Callable[[str], Template | None]
@@ -59,6 +61,8 @@ class Scope:
     new_id: Callable[[], str]
     missing_is_error: bool = False
     required: tuple[str, ...] = ("sipuser.login", "sipuser.password")
+    layout: Layout | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

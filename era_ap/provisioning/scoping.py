@@ -10,11 +10,12 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from era_ap.errors import Reason, Refused
+from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.provisioning.gates import gate_of_phone
 from era_ap.provisioning.scope import ConstantSource, Line, Scope
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Callable, Mapping
 
     from era_ap.directory.index import DirectoryIndex, Phone
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the site configuration says about filling in files; ``gates`` are the site's SG addresses."""
+    """What the site configuration says about filling in files; ``gates`` are the site's SG addresses.
+
+    ``today`` gives the date for which time zones are computed; without it they are not.
+    """
 
     site: str
     master_domain: str
@@ -34,6 +38,7 @@ class Rules:
     missing_is_error: bool = False
     required: tuple[str, ...] = ("sipuser.login", "sipuser.password")
     reuse_seconds: float = 30.0
+    today: Callable[[], datetime.date] | None = None
 
 
 def scope_of(
@@ -73,7 +78,17 @@ def scope_of(
         required=rules.required,
         rng=random.Random(),
         new_id=_new_id,
+        layout=found.layout,
+        problems=_unlisted(found, catalogue),
     )
+
+
+def _unlisted(found: Resolution, catalogue: Catalogue) -> tuple[Problem, ...]:
+    generic = catalogue.models.generic(found.model) if found.model else None
+    if generic is None:
+        return ()
+    what = f"{found.model} stands in no models.yml; the file is made as for {generic}"
+    return (Problem(Reason.MODEL_UNLISTED, "templates/models.yml", what, Severity.WARNING),)
 
 
 def _numbered(phone: Phone) -> tuple[Line, ...]:

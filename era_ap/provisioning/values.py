@@ -10,10 +10,12 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from era_ap.errors import Reason, Refused
+from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.provisioning.blf import BlfKey, read_keys
 from era_ap.provisioning.fields import as_text, find
+from era_ap.provisioning.keys import place
 from era_ap.provisioning.language import host_name, is_address
+from era_ap.provisioning.rules import Spot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,9 +42,12 @@ class Values:
         self._primary = scope.lines[0] if scope.lines else None
         self._fields: Mapping[str, object] | None = self._primary.account.fields if self._primary else None
         self._keys: tuple[BlfKey, ...] | None = None
+        self._lines: tuple[Line, ...] | None = None
+        self._computed: dict[str, str] | None = None
         self.blf_key: BlfKey | None = None
         self.line: Line | None = None
         self.needed: set[str] = set()
+        self.problems: list[Problem] = []
 
     def primary(self) -> Line:
         """The primary line. Raises ``Refused`` (ACCOUNT_IN_COMMON) in a common file."""
@@ -54,12 +59,28 @@ class Values:
         """The entries of ``[blf]``. Raises ``Refused`` (ACCOUNT_IN_COMMON, BLF_INVALID)."""
         if self._keys is None:
             self._keys = read_keys(self.primary(), len(self._scope.lines))
+            layout = self._scope.layout
+            if layout is not None and layout.areas:
+                prefix = self.constant("pickup.prefix")[0]
+                pickup = prefix if isinstance(prefix, str) and "[" not in prefix else ""
+                placed = place(self._keys, layout, self.lines() or (self.primary(),), pickup)
+                self._keys = placed.keys
+                self.problems += placed.problems
         return self._keys
 
     def lines(self) -> tuple[Line, ...]:
-        """The entries of ``[accounts]``. Raises ``Refused`` (ACCOUNT_IN_COMMON)."""
-        self.primary()
-        return self._scope.lines
+        """The entries of ``[accounts]``: as many as the model has. Raises ``Refused`` (ACCOUNT_IN_COMMON)."""
+        if self._lines is None:
+            self.primary()
+            most = self._scope.layout.lines if self._scope.layout is not None else 0
+            self._lines = tuple(line for line in self._scope.lines if not most or line.number <= most)
+            for line in self._scope.lines:
+                if line not in self._lines:
+                    what = f"account {line.account.key} is line {line.number}; this model has {most} lines"
+                    self.problems.append(
+                        Problem(Reason.LINE_OVERFLOW, line.account.origin, what, Severity.WARNING)
+                    )
+        return self._lines
 
     def enter(self, entry: BlfKey | Line) -> None:
         """Let ``[blf.KEY]`` or ``[account.KEY]`` mean this entry."""
@@ -67,6 +88,7 @@ class Values:
             self.blf_key = entry
         else:
             self.line = entry
+            self._computed = None
 
     def sipuser(self, key: str, path: tuple[str, ...]) -> str | Missing:
         """A field of the primary account."""
@@ -90,7 +112,23 @@ class Values:
             return str(line.number)
         if key == "line0":
             return str(line.number - 1)
+        layout = self._scope.layout
+        if layout is not None and key in layout.line_fields:
+            return self._computed_field(line, key)
         return _field_of(line, key, path)
+
+    def _computed_field(self, line: Line, key: str) -> str | Missing:
+        computed = self._computed
+        if computed is None:
+            layout, spot = self._scope.layout, Spot(line.number)
+            computed = self._computed = {"line": str(line.number), "line0": str(line.number - 1)}
+            for name, rule in layout.line_fields.items() if layout is not None else ():
+                text = rule.text(spot, computed)
+                if text is not None:
+                    computed[name] = text
+        if key in computed:
+            return computed[key]
+        return Missing(Reason.FIELD_MISSING, f"models.yml has no {key!r} for line {line.number}")
 
     def blf(self, key: str, path: tuple[str, ...]) -> str | Missing:
         """A field of the BLF key that ``[blf]`` is at, or one of its numbers."""

@@ -6,6 +6,7 @@ import pytest
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.models import Models, read_version
+from era_ap.provisioning.models_file import parse as read_models
 
 TEXT = """
 generic: {T4: T46S, T: T28P, GXP: GXP2170}
@@ -28,13 +29,13 @@ VVX401: {like: VVX400}
 
 
 def parse(text: str) -> Models:
-    models, problems = Models.parse(text)
+    models, problems = read_models(text)
     assert problems == ()
     return models
 
 
 def problems_of(text: str) -> list[str]:
-    _, problems = Models.parse(text)
+    _, problems = read_models(text)
     assert all(problem.reason is Reason.MODELS_INVALID for problem in problems)
     return [f"{problem.where} {problem.detail}" for problem in problems]
 
@@ -139,7 +140,7 @@ def test_a_version_needs_a_digit_in_front():
 
 
 def test_a_circle_is_found_when_reading_and_refused_when_asked():
-    models, problems = Models.parse("A: {like: B}\nB: {like: c}\nC: {like: A}\nD: {like: D}\nE: {}")
+    models, problems = read_models("A: {like: B}\nB: {like: c}\nC: {like: A}\nD: {like: D}\nE: {}")
     assert {problem.where for problem in problems} == {f"templates/models.yml:{n}" for n in (1, 2, 3, 4)}
     assert all(problem.reason is Reason.MODEL_CYCLE for problem in problems)
     with pytest.raises(Refused) as caught:
@@ -178,7 +179,7 @@ def test_what_is_wrong_is_said_with_its_line(text, line, part):
 
 
 def test_one_bad_entry_does_not_take_the_others_away():
-    models, problems = Models.parse("T46U: {like: T46S}\nX: 5\n")
+    models, problems = read_models("T46U: {like: T46S}\nX: 5\n")
     assert len(problems) == 1
     assert models.bases("T46U") == ("T46U", "T46S")
 

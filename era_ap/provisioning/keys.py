@@ -1,0 +1,318 @@
+"""Which key of a phone an entry of the BLF list gets, and the fields its template may ask for.
+
+Owns the placing: what an entry asks for is honoured, the others take the free keys in order, and what cannot
+be placed is left out with a warning. A key an account of the phone stands on is not free. Does not own the
+shape of a phone (``layout``) nor the filling of templates.
+
+Fields of a placed key beside those of its entry: ``area``, ``position`` (on its page and module), ``slot``
+(in its area), ``place`` (on the phone), ``page``, ``module``, each also from 0 (``position0``), ``type``,
+``code``, ``line``, ``login`` and what models.yml computes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from era_ap.errors import Problem, Reason, Severity
+from era_ap.provisioning.blf import BlfKey
+from era_ap.provisioning.fields import as_text
+from era_ap.provisioning.layout import NONE, canonical
+from era_ap.provisioning.limits import named
+from era_ap.provisioning.rules import Spot, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from era_ap.provisioning.layout import Area, Layout
+    from era_ap.provisioning.scope import Line
+
+_BLF: Final = "blf"
+_WORKING: Final = ("number", "value", "pickup")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The keys in the order of the phone, and what is to be said about those that were left out."""
+
+    keys: tuple[BlfKey, ...]
+    problems: tuple[Problem, ...]
+
+
+def place(entries: Sequence[BlfKey], layout: Layout, lines: Sequence[Line], pickup: str) -> Placed:
+    """Give each of ``entries`` a key of a phone whose lines are ``lines``, the primary one first.
+
+    ``pickup`` is what an entry of type blf is picked up with if it does not say so itself.
+    """
+    return _Placing(layout, lines, pickup).place(entries)
+
+
+@dataclass(slots=True)
+class _Wish:
+    """One entry as far as it is understood; ``kind`` is None for an entry that leaves its key empty."""
+
+    entry: BlfKey
+    kind: str | None
+    line: Line
+    area: str = ""
+    module: int | None = None
+    page: int | None = None
+    position: int | None = None
+
+    @property
+    def is_placed(self) -> bool:
+        return self.position is not None
+
+
+class _Placing:
+    """The keys of one phone being given away; ``_taken`` says by key number on whom."""
+
+    def __init__(self, layout: Layout, lines: Sequence[Line], pickup: str) -> None:
+        self._layout = layout
+        self._lines = {line.number: line for line in lines}
+        self._primary = lines[0]
+        self._pickup = pickup
+        self._taken: dict[int, str] = {}
+        self._next: dict[tuple[str, int | None, int | None], int] = {}
+        self._problems: list[Problem] = []
+        for area in layout.areas:
+            for number in self._lines if area.accounts else ():
+                if number <= area.size:
+                    self._taken[area.first + number - 1] = f"line {number} of the phone"
+
+    def place(self, entries: Sequence[BlfKey]) -> Placed:
+        wishes = [wish for entry in entries if (wish := self._wish(entry)) is not None]
+        found: dict[int, _Wish] = {}
+        for fixed in (True, False):
+            for wish in wishes:
+                if wish.is_placed is fixed:
+                    number = self._fixed(wish) if fixed else self._free(wish)
+                    if number:
+                        self._taken[number] = f"entry {wish.entry.index}"
+                        found[number] = wish
+        keys = [self._key(number, found.get(number)) for number in self._written(found)]
+        return Placed(tuple(key for key in keys if key is not None), tuple(self._problems))
+
+    # --- what an entry asks for
+
+    def _wish(self, entry: BlfKey) -> _Wish | None:
+        fields = entry.fields
+        line = self._line(entry)
+        if line is None:
+            return None
+        kind = canonical(as_text(fields.get("type")) or _BLF)
+        wish = _Wish(entry, self._known(entry, kind), line, as_text(fields.get("area")) or "")
+        if wish.area and all(area.name != wish.area for area in self._layout.areas):
+            names = ", ".join(area.name for area in self._layout.areas)
+            what = f"there is no area '{wish.area[:40]}'; there are {names}"
+            self._note(entry, Reason.KEY_PLACE, what)
+            return None
+        for name in ("module", "page", "position"):
+            given = as_text(fields.get(name))
+            if given:
+                number = whole(given, 0 if name == "module" else 1)
+                if number is None:
+                    what = f"{name} is {given[:40]!r}; it is a number counted from 1"
+                    self._note(entry, Reason.KEY_PLACE, what)
+                    return None
+                setattr(wish, name, number)
+        return wish
+
+    def _line(self, entry: BlfKey) -> Line | None:
+        given = as_text(entry.fields.get("line"))
+        if not given:
+            return self._primary
+        line = self._lines.get(whole(given, 1) or 0)
+        if line is None:
+            self._note(entry, Reason.KEY_PLACE, f"the phone has no line {given[:40]!r}")
+        return line
+
+    def _known(self, entry: BlfKey, kind: str) -> str | None:
+        types = {known for area in self._layout.areas for known in area.types}
+        if kind in types or not types:
+            return kind
+        near = difflib.get_close_matches(kind, types, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(sorted(types))}"
+        self._note(entry, Reason.KEY_TYPE, f"this model has no keys of type '{kind[:40]}'; {hint}")
+        return None
+
+    # --- where it goes
+
+    def _fixed(self, wish: _Wish) -> int:
+        """The number of the key that a wish with a position means, 0 if it cannot have it."""
+        assert wish.position is not None
+        area, number = self._meant(wish)
+        if area is None:
+            self._note(wish.entry, Reason.KEY_PLACE, f"there is no key at {_where(wish)}")
+            return 0
+        taken = self._taken.get(number)
+        if taken is None and (number - area.first) % area.count + 1 in area.reserved:
+            taken = "the phone itself"
+        if taken is not None:
+            self._note(wish.entry, Reason.KEY_PLACE, f"the key at {_where(wish)} is taken by {taken}")
+            return 0
+        if wish.kind is not None and area.types and wish.kind not in area.types:
+            self._note(wish.entry, Reason.KEY_TYPE, f"a key of area {area.name} cannot be '{wish.kind}'")
+            wish.kind = None
+        return number
+
+    def _meant(self, wish: _Wish) -> tuple[Area | None, int]:
+        position = wish.position or 0
+        for area in self._layout.areas:
+            if not _fits(area, wish):
+                continue
+            if wish.module or wish.page:
+                start = max((wish.module or 1) - 1, 0) * area.unit + ((wish.page or 1) - 1) * area.count
+                most = area.count if wish.page else area.unit
+                return (area, area.first + start + position - 1) if position <= most else (None, 0)
+            if wish.area:
+                return (area, area.first + position - 1) if position <= area.size else (None, 0)
+            if area.first <= position < area.first + area.size:
+                return area, position
+        return None, 0
+
+    def _free(self, wish: _Wish) -> int:
+        """The number of the first free key for a wish without a position, 0 if there is none."""
+        for area in self._layout.areas:
+            if not _fits(area, wish) or (
+                wish.kind is not None and area.types and wish.kind not in area.types
+            ):
+                continue
+            start, end = area.first, area.first + area.size
+            if wish.module or wish.page:
+                start += max((wish.module or 1) - 1, 0) * area.unit + ((wish.page or 1) - 1) * area.count
+                end = start + (area.count if wish.page else area.unit)
+            cursor = (area.name, wish.module, wish.page)
+            for number in range(self._next.get(cursor, start), end):
+                if number not in self._taken and (number - area.first) % area.count + 1 not in area.reserved:
+                    self._next[cursor] = number
+                    return number
+            self._next[cursor] = end
+        what = f"no key is free{f' at {_where(wish)}' if wish.area or wish.page or wish.module else ''}"
+        self._note(wish.entry, Reason.KEY_OVERFLOW, what)
+        return 0
+
+    def _written(self, found: Mapping[int, _Wish]) -> list[int]:
+        """The numbers of the keys to write, in order: those with an entry and those to be emptied."""
+        numbers = set(found)
+        for area in self._layout.areas:
+            end = area.first + area.size
+            if area.fill == "gaps":
+                end = max((number for number in found if area.first <= number < end), default=area.first)
+            if area.fill != NONE:
+                numbers |= {
+                    number
+                    for number in range(area.first, end)
+                    if number not in self._taken
+                    and (number - area.first) % area.count + 1 not in area.reserved
+                }
+        return sorted(numbers)
+
+    # --- what it says
+
+    def _key(self, number: int, wish: _Wish | None) -> BlfKey | None:
+        area = self._layout.area_at(number)
+        assert area is not None
+        slot = number - area.first
+        module, in_module = divmod(slot, area.unit)
+        page, in_page = divmod(in_module, area.count)
+        spot = Spot(in_page + 1, page + 1, module + 1 if area.modules else 0)
+        names = _numbers(area, number, spot)
+        entry: BlfKey | None = None
+        if wish is not None and wish.kind is not None:
+            said = self._said(wish, wish.kind)
+            if said is not None:
+                entry, names = wish.entry, names | said
+        if entry is None:
+            if area.fill == NONE:
+                return None
+            names |= dict.fromkeys(
+                ("number", "value", "label", "pickup", "login", "code", "index", "index0"), ""
+            )
+            names |= {"type": NONE, "line": str(self._primary.number), "line0": str(self._primary.number - 1)}
+        for name, rule in (*area.fields.items(), *area.types.get(names["type"], {}).items()):
+            text = rule.text(spot, names)
+            if text is not None:
+                names[name] = text
+        fields = (
+            {name: text for name, value in entry.fields.items() if (text := as_text(value))} if entry else {}
+        )
+        return BlfKey(entry.index if entry else 0, fields, names, typed=True)
+
+    def _said(self, wish: _Wish, kind: str) -> dict[str, str] | None:
+        """What the entry itself says, safe for the dialect; None if the dialect cannot carry it."""
+        fields = wish.entry.fields
+        number = as_text(fields.get("number")) or as_text(fields.get("value")) or ""
+        login = as_text(wish.line.account.fields.get("login")) or ""
+        said = {
+            "type": kind,
+            "number": number,
+            "value": as_text(fields.get("value")) or number,
+            "pickup": as_text(fields.get("pickup")) or (self._pickup if kind == _BLF else ""),
+            "label": as_text(fields.get("label")) or number or (login if kind == "line" else kind),
+            "login": login,
+            "line": str(wish.line.number),
+            "line0": str(wish.line.number - 1),
+            "index": str(wish.entry.index),
+            "index0": str(wish.entry.index - 1),
+            "code": "",
+        }
+        dialect = self._layout.dialect
+        if dialect is None:
+            return said
+        for name in _WORKING:
+            flaw = dialect.flaw(said[name], in_key=True)
+            if flaw is not None:
+                what = f"its {name} has {named(flaw)}, which files of this model cannot carry"
+                self._note(wish.entry, Reason.KEY_VALUE, what)
+                return None
+            said[name] = dialect.carried(said[name])
+        label = dialect.blanked(said["label"], in_key=True)
+        if dialect.label_length:
+            label = label[: dialect.label_length].rstrip()
+        said["label"] = dialect.carried(label)
+        return said
+
+    def _note(self, entry: BlfKey, reason: Reason, what: str) -> None:
+        account = self._primary.account
+        detail = f"BLF entry {entry.index} of account {account.key}: {what}"
+        self._problems.append(Problem(reason, account.origin, detail, Severity.WARNING))
+
+
+def _fits(area: Area, wish: _Wish) -> bool:
+    """Whether the area, module and page that the wish names, if any, are in ``area``."""
+    if wish.area and wish.area != area.name:
+        return False
+    if wish.module is not None and not (wish.module <= area.modules if wish.module else not area.modules):
+        return False
+    paged = area.pages > 1 or bool(wish.area or wish.module)
+    return wish.page is None or (paged and wish.page <= area.pages)
+
+
+def _where(wish: _Wish) -> str:
+    parts = (
+        f"area {wish.area}" if wish.area else "",
+        f"module {wish.module}" if wish.module is not None else "",
+        f"page {wish.page}" if wish.page else "",
+        f"position {wish.position}" if wish.position else "",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _numbers(area: Area, number: int, spot: Spot) -> dict[str, str]:
+    slot = number - area.first + 1
+    return {
+        "area": area.name,
+        "position": str(spot.position),
+        "position0": str(spot.position - 1),
+        "slot": str(slot),
+        "slot0": str(slot - 1),
+        "place": str(number),
+        "place0": str(number - 1),
+        "page": str(spot.page),
+        "page0": str(spot.page - 1),
+        "module": str(spot.module),
+        "module0": str(max(spot.module - 1, 0)),
+    }

@@ -1,0 +1,324 @@
+"""The keys and lines of a phone model: areas, types of keys, computed numbers, limits (models.yml).
+
+Owns the reading of ``keys``, ``types``, ``accounts`` and ``dialect``, and how a model takes them over along
+``like``: area by area, type by type, field by field, its own words last. Does not own which entry goes where
+(``keys``) nor what a rule computes (``rules``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from era_ap.provisioning.limits import dialect_of, read_limits
+from era_ap.provisioning.rules import NAME, Rule, read_rule, whole
+
+if TYPE_CHECKING:
+    from era_ap.provisioning.limits import Dialect
+
+SECTIONS: Final = ("accounts", "keys", "types", "dialect")
+
+MAX_KEYS: Final = 10_000
+LINE_NAMES: Final = frozenset({"line", "line0"})
+PLACE_NAMES: Final = frozenset(
+    {
+        "area",
+        "position",
+        "position0",
+        "slot",
+        "slot0",
+        "place",
+        "place0",
+        "page",
+        "page0",
+        "module",
+        "module0",
+    }
+)
+ENTRY_NAMES: Final = frozenset(
+    {"index", "index0", "type", "code", "number", "value", "label", "pickup", "login"}
+)
+NONE: Final = "none"
+
+_AREA_KEYS: Final = ("count", "modules", "pages", "accounts", "fill", "reserved", "fields", "types")
+_BLANKS: Final = re.compile(r"[ _-]")
+
+Fields = Mapping[str, Rule]
+Types = Mapping[str, Fields]
+Part = Mapping[str, Mapping[str, object]]
+"""The valid sections of one model by name, before they are laid over those it takes over."""
+
+Bad = Callable[[tuple[str | int, ...], str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Keys of one kind. ``count`` is that of one page (of one module); ``modules`` is 0 on the phone itself.
+
+    ``first`` is the number of its first key among all keys of the phone, from 1. ``accounts``: the lines of
+    the phone occupy its first keys. ``reserved`` positions of each page are never used. ``fill``: keys that
+    nothing is on are written as empty ones: none, those before a used one ("gaps"), or all.
+    """
+
+    name: str
+    first: int
+    count: int
+    modules: int
+    pages: int
+    accounts: bool
+    fill: str
+    reserved: frozenset[int]
+    fields: Fields
+    types: Types
+
+    @property
+    def unit(self) -> int:
+        """Keys of one module, or of all pages where there is none."""
+        return self.count * self.pages
+
+    @property
+    def size(self) -> int:
+        """All keys of the area."""
+        return self.unit * max(self.modules, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is known of one model. No ``areas``: its keys are only numbered. ``lines`` is 0 if not known."""
+
+    areas: tuple[Area, ...]
+    lines: int
+    line_fields: Fields
+    dialect: Dialect | None
+
+    def area_at(self, place: int) -> Area | None:
+        """The area that has the key of that number, None past the last key."""
+        for area in self.areas:
+            if area.first <= place < area.first + area.size:
+                return area
+        return None
+
+
+def canonical(kind: str) -> str:
+    """A type of keys as it is compared: ``Speed Dial``, ``speed-dial`` and ``speeddial`` are one."""
+    return _BLANKS.sub("", kind).lower()
+
+
+def read_part(entry: Mapping[str, object], bad: Bad) -> Part:
+    """The sections of one entry of models.yml; ``bad`` is told the path and what is wrong there."""
+    part: dict[str, Mapping[str, object]] = {}
+    for section, reader in (("accounts", _accounts), ("keys", _keys), ("types", _types)):
+        if entry.get(section) is not None:
+            part[section] = reader(entry[section], (section,), bad)
+    if entry.get("dialect") is not None:
+        part["dialect"] = read_limits(
+            entry["dialect"], lambda key, what: bad(("dialect", key) if key else ("dialect",), what)
+        )
+    return part
+
+
+def lay_over(below: Part, above: Part) -> Part:
+    """``above`` over what it takes over: mappings are merged at every depth, all else is replaced."""
+    return _merged(below, above)  # type: ignore[return-value]  # of mappings comes a mapping
+
+
+def compile_layout(part: Part) -> Layout | None:
+    """The layout of merged sections; None where a model has none."""
+    if not part:
+        return None
+    accounts = part.get("accounts", {})
+    areas, first = [], 1
+    for name, given in part.get("keys", {}).items():
+        assert isinstance(given, Mapping)
+        area = _area(name, first, given, part.get("types", {}))
+        if area.size:
+            areas.append(area)
+            first += area.size
+    return Layout(
+        areas=tuple(areas),
+        lines=_int(accounts.get("count", 0)),
+        line_fields=_fields_of(accounts),
+        dialect=dialect_of(part.get("dialect", {})),
+    )
+
+
+def unknown_names(part: Part, own: Part) -> list[tuple[tuple[str, ...], str]]:
+    """Patterns of ``own`` that refer to a name which nothing in ``part`` (the merged sections) defines."""
+    known = PLACE_NAMES | ENTRY_NAMES | LINE_NAMES
+    key_names = known | {
+        at[-1] for at, _ in _patterns({each: part.get(each, {}) for each in ("keys", "types")})
+    }
+    line_names = LINE_NAMES | {at[-1] for at, _ in _patterns({"accounts": part.get("accounts", {})})}
+    return [
+        (at, f"'{{{name}}}' is defined nowhere")
+        for at, rule in _patterns(own)
+        for name in sorted(rule.names - (line_names if at[0] == "accounts" else key_names))
+    ]
+
+
+def _patterns(part: Mapping[str, object], *at: str) -> list[tuple[tuple[str, ...], Rule]]:
+    found: list[tuple[tuple[str, ...], Rule]] = []
+    for name, value in part.items():
+        if isinstance(value, Rule):
+            found.append(((*at, name), value))
+        elif isinstance(value, Mapping):
+            found += _patterns(value, *at, name)
+    return found
+
+
+def _merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(below)
+    for key, value in above.items():
+        before = merged.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _area(name: str, first: int, given: Mapping[str, object], types: Mapping[str, object]) -> Area:
+    own_types = given.get("types", {})
+    assert isinstance(own_types, Mapping)
+    reserved = given.get("reserved", frozenset())
+    assert isinstance(reserved, frozenset)
+    return Area(
+        name=name,
+        first=first,
+        count=_int(given.get("count", 0)),
+        modules=_int(given.get("modules", 0)),
+        pages=_int(given.get("pages", 1)),
+        accounts=bool(given.get("accounts", name == "line")),
+        fill=str(given.get("fill", NONE)),
+        reserved=reserved,
+        fields=_fields_of(given),
+        types=MappingProxyType(
+            {
+                kind: MappingProxyType(dict(fields))
+                for kind, fields in _merged(types, own_types).items()
+                if isinstance(fields, Mapping)
+            }
+        ),
+    )
+
+
+def _fields_of(given: Mapping[str, object]) -> Fields:
+    fields = given.get("fields", {})
+    assert isinstance(fields, Mapping)
+    return MappingProxyType({name: rule for name, rule in fields.items() if rule is not None})
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+# --- reading, with complaints
+
+
+def _accounts(value: object, at: tuple[str | int, ...], bad: Bad) -> dict[str, object]:
+    value = {"count": value} if isinstance(value, str) else value
+    if not isinstance(value, dict) or set(value) - {"count", "fields"}:
+        bad(at, "is the number of lines, or {count: 6, fields: {…}}")
+        return {}
+    found: dict[str, object] = {}
+    _number(value, "count", 1000, at, found, bad)
+    if value.get("fields") is not None:
+        found["fields"] = _fields(value["fields"], (*at, "fields"), bad)
+    return found
+
+
+def _keys(value: object, at: tuple[str | int, ...], bad: Bad) -> dict[str, object]:
+    if not isinstance(value, dict):
+        bad(at, "is a mapping of areas, for example {line: 27, module: {count: 40, modules: 3}}")
+        return {}
+    areas: dict[str, object] = {}
+    for name, given in value.items():
+        if name == "accounts" or not NAME.fullmatch(name):
+            hint = "stands beside 'keys', not in it" if name == "accounts" else "is no name of an area"
+            bad((*at, name), hint)
+            continue
+        area = {"count": "0"} if given is None else {"count": given} if isinstance(given, str) else given
+        if not isinstance(area, dict):
+            bad((*at, name), "is a number of keys, or {count: 40, modules: 3, fields: {…}}")
+            continue
+        areas[str(name)] = _read_area(area, (*at, name), bad)
+    return areas
+
+
+def _read_area(given: Mapping[str, object], at: tuple[str | int, ...], bad: Bad) -> dict[str, object]:
+    area: dict[str, object] = {}
+    for key in given:
+        if key not in _AREA_KEYS:
+            bad((*at, key), f"unknown key; there are {', '.join(_AREA_KEYS)}")
+    for key in ("count", "modules", "pages"):
+        _number(given, key, MAX_KEYS, at, area, bad)
+    for key, words in (
+        ("accounts", {"true": True, "false": False}),
+        ("fill", {"true": "all", "false": NONE, "gaps": "gaps"}),
+    ):
+        if given.get(key) is not None:
+            if str(given[key]).lower() in words:
+                area[key] = words[str(given[key]).lower()]
+            else:
+                bad((*at, key), f"is one of {', '.join(words)}")
+    if given.get("reserved") is not None:
+        listed = given["reserved"]
+        numbers = [whole(each, 1, MAX_KEYS) for each in listed] if isinstance(listed, list) else [None]
+        if None in numbers:
+            bad((*at, "reserved"), "is a list of positions, counted from 1")
+        else:
+            area["reserved"] = frozenset(numbers)
+    if given.get("fields") is not None:
+        area["fields"] = _fields(given["fields"], (*at, "fields"), bad)
+    if given.get("types") is not None:
+        area["types"] = _types(given["types"], (*at, "types"), bad)
+    return area
+
+
+def _types(value: object, at: tuple[str | int, ...], bad: Bad) -> dict[str, object]:
+    if not isinstance(value, dict):
+        bad(at, "is a mapping of types to codes, for example {blf: 16, speeddial: 13}")
+        return {}
+    types: dict[str, object] = {}
+    for kind, given in value.items():
+        if given is None:
+            types[canonical(kind)] = None
+        elif isinstance(given, str):
+            types[canonical(kind)] = _fields({"code": given}, (*at, kind), bad)
+        else:
+            types[canonical(kind)] = _fields(given, (*at, kind), bad)
+    return types
+
+
+def _fields(value: object, at: tuple[str | int, ...], bad: Bad) -> dict[str, object]:
+    if not isinstance(value, dict):
+        bad(at, "is a mapping of names to rules, for example {key: 'linekey.{position}'}")
+        return {}
+    fields: dict[str, object] = {}
+    for name, given in value.items():
+        where = (*at, name)
+        if not NAME.fullmatch(name):
+            bad(where, "is no name: lower-case letters, digits and '_'")
+            continue
+        rule = None if given is None else read_rule(given, lambda what, where=where: bad(where, what))  # type: ignore[misc]
+        if rule is not None or given is None:
+            fields[str(name)] = rule
+    return fields
+
+
+def _number(
+    given: Mapping[str, object],
+    key: str,
+    most: int,
+    at: tuple[str | int, ...],
+    into: dict[str, object],
+    bad: Bad,
+) -> None:
+    if given.get(key) is None:
+        return
+    number = whole(given[key], 0, most)
+    if number is None:
+        bad((*at, key), f"is a whole number up to {most}")
+    else:
+        into[key] = number
