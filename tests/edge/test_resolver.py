@@ -75,7 +75,7 @@ def ask(answer: Answer, *names: str, times: int = 1) -> tuple[AddressBook, NameS
 
 def test_all_addresses_of_an_answer_are_known() -> None:
     book, _ = ask(answering("192.0.2.1", "192.0.2.2"), "ntp.example.com")
-    assert book.addresses("ntp.example.com") == ("192.0.2.1", "192.0.2.2")
+    assert set(book.addresses("ntp.example.com") or ()) == {"192.0.2.1", "192.0.2.2"}
 
 
 def test_a_name_that_does_not_exist_has_no_address() -> None:
