@@ -329,7 +329,8 @@ class StaticFiles:
     def _opened(self, entry: StaticFile, begin: bytes) -> Content | StaticStream:
         if entry.size > SMALL_FILE:
             return StaticStream(self, entry)
-        return Content(begin, Reason.STATIC, Subject(file=entry.path), entry.path.lower().endswith(".xml"))
+        subject = Subject(file=entry.path, revision=entry.revision)
+        return Content(begin, Reason.STATIC, subject, entry.path.lower().endswith(".xml"))
 
 
 class StaticStream:
@@ -338,7 +339,7 @@ class StaticStream:
     def __init__(self, files: StaticFiles, entry: StaticFile) -> None:
         self.size = entry.size
         self.reason = Reason.STATIC
-        self.subject = Subject(file=entry.path)
+        self.subject = Subject(file=entry.path, revision=entry.revision)
         self._files = files
         self._entry = entry
 

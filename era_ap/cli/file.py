@@ -23,6 +23,7 @@ from era_ap.directory.index import Conflict
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.explain import Explanation, phone_name
 from era_ap.provisioning.explain import explain as explain_name
+from era_ap.provisioning.kept import Key
 from era_ap.provisioning.provisioner import Filling, StaticHit
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
 from era_ap.provisioning.scope import NamesNeeded
@@ -91,7 +92,7 @@ def _bytes_of(offline: Offline, request: FileRequest) -> Content | Refusal:
         try:
             return Content(offline.store.read(answer.entry), Reason.STATIC, answer.subject)
         except Refused as refused:
-            return provisioner.refuse(("", ""), refused, answer.subject, time.monotonic())
+            return provisioner.refuse(Key(""), refused, answer.subject, time.monotonic())
     if not isinstance(answer, Filling):
         return answer
     try:

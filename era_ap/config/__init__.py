@@ -4,7 +4,7 @@ Owns what operators write, its defaults and its checks; all problems are reporte
 is done with a value, and opens no socket: an interface name stays a name until the edge resolves it.
 """
 
-from era_ap.config.ext import Ext, Log, LogFormat, LogLevel, Misses, Missing, PortRange
+from era_ap.config.ext import Ext, HttpAuth, Log, LogFormat, LogLevel, MacIsEnough, Misses, Missing, PortRange
 from era_ap.config.loading import load, parse
 from era_ap.config.problems import ConfigError
 from era_ap.config.roles import PnpUrlProto
@@ -15,10 +15,12 @@ __all__ = [
     "ConfigError",
     "Ext",
     "Gate",
+    "HttpAuth",
     "Interface",
     "Log",
     "LogFormat",
     "LogLevel",
+    "MacIsEnough",
     "Misses",
     "Missing",
     "PnpUrlProto",

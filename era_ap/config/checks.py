@@ -42,6 +42,16 @@ class Indexed:
     srvidx: int
 
 
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """What an enabled ap role needs to hand out temporary addresses over HTTP."""
+
+    at: Location
+    over_http: bool
+    has_port: bool
+    has_key: bool
+
+
 def unique_names(roles: Iterable[Named]) -> Iterator[Finding]:
     """No two enabled roles of a site share a name."""
     first: dict[str, Location] = {}
@@ -106,6 +116,22 @@ def one_group_per_domain(members: Iterable[Member]) -> Iterator[Finding]:
                     f"'{domain}' is already named by group {owner.group} (role '{owner.name}'), "
                     f"here by group {member.group}",
                 )
+
+
+def temporary_addresses(roles: Iterable[Handing]) -> Iterator[Finding]:
+    """An address that PnP hands out must be served here, and be understood by every instance."""
+    known = tuple(roles)
+    for role in known:
+        if not role.over_http:
+            continue
+        if not role.has_port:
+            yield (*role.at, "pnp_url_proto"), "is http, which needs ext.http_port"
+        if not role.has_key and len(known) > 1:
+            yield (
+                (*role.at, "ext"),
+                "needs key_file: all instances of the site verify the addresses that PnP hands out by http, "
+                "so they must share a key (openssl rand -hex 32)",
+            )
 
 
 def within_tree(members: Iterable[Member], master: str) -> Iterator[Finding]:

@@ -17,10 +17,13 @@ from era_ap.config.fields import (
     AddressField,
     Flag,
     Int,
+    Network,
     NetworkField,
     PathField,
     Seconds,
     Shape,
+    as_flag,
+    as_network,
     as_text,
     distinct,
     matching,
@@ -54,6 +57,17 @@ class Missing(enum.StrEnum):
     ERROR = "error"
 
 
+class HttpAuth(enum.StrEnum):
+    """Credentials asked of a phone over HTTP whose MAC is not enough; VENDOR is Digest, but Basic for phones
+    that cannot do it.
+    """
+
+    NONE = "none"
+    BASIC = "basic"
+    DIGEST = "digest"
+    VENDOR = "vendor"
+
+
 class PortRange(NamedTuple):
     """UDP ports, both ends included."""
 
@@ -73,6 +87,17 @@ def _as_ports(value: object) -> PortRange:
     raise ValueError("must be LOW-HIGH, two ports from 1 to 65535 in rising order")
 
 
+def _as_networks(value: object) -> tuple[Network, ...]:
+    if isinstance(value, list | tuple):
+        return tuple(as_network(item) for item in value)
+    if isinstance(value, str) and value.lower() == "private":
+        return PRIVATE
+    try:
+        return EVERYWHERE if as_flag(value) else ()
+    except ValueError:
+        raise ValueError("must be true, false, private or a list of networks like 10.0.0.0/8") from None
+
+
 _REQUIRED = matching(
     r"sipuser(\.[^\s.\[\]]+)+", "must be a field of the account as a template writes it, like sipuser.login"
 )
@@ -81,6 +106,10 @@ _Allow = Annotated[tuple[NetworkField, ...], AfterValidator(some), AfterValidato
 _Required = Annotated[tuple[Annotated[str, BeforeValidator(_REQUIRED)], ...], AfterValidator(distinct)]
 _Ports = Annotated[PortRange, PlainValidator(_as_ports)]
 _Missing = Annotated[Missing, BeforeValidator(one_of(Missing))]
+_HttpAuth = Annotated[HttpAuth, BeforeValidator(one_of(HttpAuth))]
+_Networks = Annotated[tuple[NetworkField, ...], AfterValidator(distinct)]
+_Enough = Annotated[tuple[Network, ...], PlainValidator(_as_networks)]
+_Port = Annotated[Int, Field(ge=0, le=65535)]
 _LogFormat = Annotated[LogFormat, BeforeValidator(one_of(LogFormat))]
 _LogLevel = Annotated[LogLevel, BeforeValidator(one_of(LogLevel))]
 
@@ -94,6 +123,20 @@ _LOCAL = (
     "::1/128",
     "fe80::/10",
 )
+
+PRIVATE = tuple(ip_network(text) for text in _LOCAL)
+"""Private, loopback and link-local networks."""
+EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+
+
+class MacIsEnough(Shape):
+    """Where a MAC alone gets a phone its file, by transport; elsewhere it takes more than a guess."""
+
+    tftp: _Enough = Field(default=PRIVATE, description="for TFTP: true, false, private or a list of networks")
+    http: _Enough = Field(default=PRIVATE, description="for HTTP: true, false, private or a list of networks")
+    https: _Enough = Field(
+        default=PRIVATE, description="for HTTPS: true, false, private or a list of networks"
+    )
 
 
 class Misses(Shape):
@@ -122,8 +165,48 @@ class Ext(Shape):
         description="addresses to serve TFTP on",
     )
     allow: _Allow = Field(
-        default=tuple(ip_network(text) for text in _LOCAL),
+        default=PRIVATE,
         description="networks that are served; all others are refused",
+    )
+    mac_is_enough: MacIsEnough = Field(
+        default=MacIsEnough(), description="networks in which a MAC alone gets a phone its file"
+    )
+    key_file: PathField | None = Field(
+        default=None, description="file with the site's secret key; absent: a key of this process alone"
+    )
+    url_seconds: Seconds = Field(
+        default=600.0, ge=10, le=604_800, description="life of a temporary address, seconds"
+    )
+    http_listen: _Listen = Field(
+        default=("0.0.0.0", "::"),  # noqa: S104 - as for TFTP
+        description="addresses to serve HTTP and HTTPS on",
+    )
+    http_port: _Port | None = Field(
+        default=None, description="port of HTTP for phones; 0: the kernel chooses; absent: none"
+    )
+    https_port: _Port | None = Field(
+        default=None, description="port of HTTPS for phones; 0: the kernel chooses; absent: none"
+    )
+    tls_cert: PathField | None = Field(
+        default=None, description="PEM file with the certificate of HTTPS and its chain"
+    )
+    tls_key: PathField | None = Field(default=None, description="PEM file with the key of the certificate")
+    http_auth: _HttpAuth = Field(
+        default=HttpAuth.NONE,
+        description="credentials where a MAC is not enough: none, basic, digest or vendor",
+    )
+    http_proxies: _Networks = Field(
+        default=(), description="networks of proxies whose X-Forwarded-For is believed"
+    )
+    http_connections: Int = Field(default=4096, ge=1, le=1_000_000, description="HTTP connections at once")
+    http_connections_per_address: Int = Field(
+        default=256, ge=1, le=1_000_000, description="HTTP connections at once of one address"
+    )
+    http_request_seconds: Seconds = Field(
+        default=10.0, ge=1, le=300, description="time a phone has to send the header of a request"
+    )
+    http_keep_seconds: Seconds = Field(
+        default=15.0, ge=0, le=3600, description="time an idle connection is kept for another request"
     )
     single_port: Flag = Field(
         default=False, description="answer from the TFTP port itself, for NAT and containers"
@@ -183,4 +266,12 @@ class Ext(Shape):
     def _one_port_or_many(self) -> Self:
         if self.single_port and self.tid_ports:
             raise DisagreementError("has both single_port and tid_ports; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _https_has_its_files(self) -> Self:
+        if self.https_port is not None and (self.tls_cert is None or self.tls_key is None):
+            raise DisagreementError("has https_port, which needs tls_cert and tls_key")
+        if self.https_port and self.https_port == self.http_port:
+            raise DisagreementError("has the same http_port and https_port; choose two")
         return self

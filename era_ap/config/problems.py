@@ -124,7 +124,7 @@ def explain(error: ValidationError) -> list[tuple[Location, str, Reason]]:
 
 
 def _explain(item: ErrorDetails) -> tuple[Location, str, Reason]:
-    at: Location = tuple(part for part in item["loc"] if part != "[key]")
+    at: Location = tuple(part for part in item["loc"] if part != "[key]" or item["type"] == "extra_forbidden")
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         return at, "unknown key", Reason.CONFIG_UNKNOWN_KEY

@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from era_ap.config import checks
 from era_ap.config.fields import Int, as_flag, as_interface
 from era_ap.config.problems import Findings, Location, explain, nearest, shown
-from era_ap.config.roles import ApShape, Domains, Group, MergedExt, RoleShape, SgShape, merge_ext
+from era_ap.config.roles import ApShape, Domains, Group, MergedExt, PnpUrlProto, RoleShape, SgShape, merge_ext
 from era_ap.config.site import ApRole, Gate, Interface
 from era_ap.errors import Reason
 
@@ -134,6 +134,7 @@ class RoleReader:
         self._named: list[checks.Named] = []
         self._members: list[checks.Member] = []
         self._indexed: list[checks.Indexed] = []
+        self._handing: list[checks.Handing] = []
 
     def read(self, at: Location, value: object) -> None:
         """One element of ``roles``."""
@@ -165,6 +166,7 @@ class RoleReader:
             checks.unique_orders(self._members),
             checks.same_domains(self._members),
             checks.one_group_per_domain(self._members),
+            checks.temporary_addresses(self._handing),
         ]
         if master is not None:
             found += [checks.within_tree(self._members, master), checks.covered(self._members, master)]
@@ -207,7 +209,13 @@ class RoleReader:
                 else _DOMAINS.validate_python(value.get("include_domains") or ()),
             )
         )
-        if shape is None or found is None:
+        if shape is None:
+            return
+        over_http = shape.pnp_url_proto is PnpUrlProto.HTTP
+        self._handing.append(
+            checks.Handing(at, over_http, shape.ext.http_port is not None, shape.ext.key_file is not None)
+        )
+        if found is None:
             return
         self.ap.append(
             ApRole(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from era_ap.provisioning.request import Content
 
@@ -23,8 +23,14 @@ KEPT_BYTES = 64 * 1024 * 1024
 KEPT_ANSWERS = 50_000
 OVERHEAD = 512
 
-Key = tuple[str, str]
-"""The name as the phone wrote it, and our address."""
+
+class Key(NamedTuple):
+    """What is asked: the name as the phone wrote it, our address, the query, the MAC learned elsewhere."""
+
+    name: str
+    local: str = ""
+    query: str = ""
+    mac_hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from era_ap.errors import Outcome, Reason, Refused
-from era_ap.provisioning.kept import Kept, KeptAnswers, Sources
+from era_ap.provisioning.gatekeeper import Gatekeeper
+from era_ap.provisioning.kept import Kept, KeptAnswers, Key, Sources
 from era_ap.provisioning.language import Kind
+from era_ap.provisioning.logins import login_of
 from era_ap.provisioning.names import MaskTable, builtin_masks, compile_mask
 from era_ap.provisioning.render import render
 from era_ap.provisioning.request import Content, Refusal, Subject
 from era_ap.provisioning.resolution import Resolution, resolve
 from era_ap.provisioning.scope import Budget, Rendering, Scope
 from era_ap.provisioning.scoping import scope_of
+from era_ap.provisioning.trust import DISTRUST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.request import FileRequest
     from era_ap.provisioning.scoping import Rules
+    from era_ap.provisioning.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class StaticHit:
 class Filling:
     """A rendering to be done; holds all it needs, so that it may be done in any thread."""
 
-    key: tuple[str, str]
+    key: Key
     template: Template
     scope: Scope
     subject: Subject
@@ -58,14 +62,22 @@ class Provisioner:
     """Answers requests from the catalogue and the directory in service.
 
     ``addresses`` gives the known addresses of a host name (None: not known yet). Catalogue and directory
-    are None until their first load; assign to swap them.
+    are None until their first load; assign to swap them. Without ``trust`` everybody is trusted.
     """
 
-    def __init__(self, rules: Rules, addresses: Callable[[str], tuple[str, ...] | None]) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        addresses: Callable[[str], tuple[str, ...] | None],
+        trust: Trust | None = None,
+    ) -> None:
         self.rules = rules
         self.addresses = addresses
         self.catalogue: Catalogue | None = None
         self.directory: DirectoryIndex | None = None
+        self._gate = Gatekeeper(
+            trust, lambda mac: login_of(mac, self.rules.master_domain, self.directory, self.catalogue)
+        )
         self._kept = KeptAnswers()
         self._builtin = builtin_masks()
         self._masks = MaskTable(self._builtin)
@@ -80,19 +92,29 @@ class Provisioner:
 
     def answer(self, request: FileRequest, now: float) -> Content | Refusal | StaticHit | Filling:
         """Decide about ``request`` at ``now`` (seconds, monotonic); never raises for what a phone asks."""
-        key = (request.name, request.local)
+        key = Key(request.name, request.local, request.query, request.mac_hint)
         kept = self._kept.get(key)
         if kept is not None and self._is_good(kept, key, now):
-            return kept.reply
-        found = self.resolve(request.name)
+            return self._gate.refusal(request, kept.reply.subject) or kept.reply
+        found = self.resolve(request.name, request)
         if found.refusal is not None:
             return self.refuse(key, found.refusal, subject_of(found), now)
         if found.static is not None:
             return StaticHit(found.static, subject_of(found))
         try:
-            return self.filling(found, request.local)
+            return self.filling(found, request.local, request.query, request.mac_hint)
         except Refused as refused:
             return self.refuse(key, refused, subject_of(found), now)
+
+    def judge_upload(self, request: FileRequest) -> Refusal | None:
+        """Why ``request.peer`` may not upload a file of that name; the catalogue has no say in it."""
+        found = resolve(request.name, None, None, self.mask_table())
+        refused = found.refusal
+        if refused is None or refused.reason is Reason.STORAGE_UNAVAILABLE:
+            refused = self._gate.judge(request, found.mac, found.path, private=True)
+        if refused is None:
+            return None
+        return Refusal(refused.reason, replace(subject_of(found), detail=refused.detail))
 
     def fill(self, filling: Filling, rendering: Rendering, now: float) -> Content:
         """Make the answer of a finished rendering and keep it for repetition."""
@@ -112,28 +134,41 @@ class Provisioner:
         )
         return content
 
-    def refuse(self, key: tuple[str, str], refused: Refused, subject: Subject, now: float) -> Refusal:
+    def refuse(self, key: Key, refused: Refused, subject: Subject, now: float) -> Refusal:
         """Make the refusal and keep it; errors of a template are not computed again for every retry."""
         through = f" (through {' > '.join(refused.chain)})" if refused.chain else ""
         refusal = Refusal(refused.reason, replace(subject, detail=refused.detail + through))
-        if refused.reason.outcome is not Outcome.UNAVAILABLE:
+        if refused.reason.outcome is not Outcome.UNAVAILABLE and refused.reason not in DISTRUST:
             self._kept.put(key, Kept(refusal, now + self.rules.reuse_seconds, self._revisions()))
         return refusal
 
     # --- the steps, also used by explain
 
-    def resolve(self, name: str) -> Resolution:
-        """Which file, phone and template ``name`` means; see ``resolution``."""
-        return resolve(name, self.catalogue, self.directory, self.mask_table())
+    def resolve(self, name: str, request: FileRequest | None = None) -> Resolution:
+        """Which file, phone and template ``name`` means; see ``resolution``.
 
-    def filling(self, found: Resolution, local: str) -> Filling:
+        With a ``request`` also whether it may have that, and what it tells beside the name.
+        """
+        sources = (self.catalogue, self.directory, self.mask_table())
+        if request is None:
+            return resolve(name, *sources)
+
+        return resolve(
+            name,
+            *sources,
+            query=request.query,
+            mac_hint=request.mac_hint,
+            admit=self._gate.admission(request),
+        )
+
+    def filling(self, found: Resolution, local: str, query: str = "", mac_hint: str = "") -> Filling:
         """Prepare the rendering of a resolution that has a template; ``local`` is our address, if known.
 
         Raises ``Refused`` if an account without registration has no gate (spec 12).
         """
         assert found.template is not None
         return Filling(
-            key=(found.name, local),
+            key=Key(found.name, local, query, mac_hint),
             template=found.template,
             scope=scope_of(found, self.rules, self.catalogue, self.directory, self.addresses, local),
             subject=subject_of(found),
@@ -142,7 +177,7 @@ class Provisioner:
 
     def mask_table(self) -> MaskTable:
         """The master domain's masks, then the built-in ones; a mask that is not valid is left out."""
-        master = self._domain(self.rules.master_domain)
+        master = _domain(self.directory, self.rules.master_domain)
         if master is not self._masks_of:
             usable = []
             for number, spec in enumerate(master.masks if master else (), 1):
@@ -154,9 +189,6 @@ class Provisioner:
             self._masks_of = master
         return self._masks
 
-    def _domain(self, name: str) -> Domain | None:
-        return self.directory.domain(name) if self.directory is not None else None
-
     # --- keeping
 
     def _revisions(self) -> tuple[int, int]:
@@ -165,7 +197,7 @@ class Provisioner:
             self.directory.revision if self.directory is not None else -1,
         )
 
-    def _is_good(self, kept: Kept, key: tuple[str, str], now: float) -> bool:
+    def _is_good(self, kept: Kept, key: Key, now: float) -> bool:
         if now >= kept.until:
             return False
         revisions = self._revisions()
@@ -173,7 +205,14 @@ class Provisioner:
             return True
         if kept.sources is None:
             return False
-        found = self.resolve(key[0])
+        found = resolve(
+            key.name,
+            self.catalogue,
+            self.directory,
+            self.mask_table(),
+            query=key.query,
+            mac_hint=key.mac_hint,
+        )
         if found.template is None or self._sources(found, kept.files) != kept.sources:
             return False
         kept.revisions = revisions
@@ -188,11 +227,15 @@ class Provisioner:
         return Sources(
             templates=tuple(catalogue.template(name) for name in files),
             accounts=accounts,
-            domains=tuple(self._domain(name) for name in domains),
+            domains=tuple(_domain(self.directory, name) for name in domains),
             site_constants=catalogue.constants,
             bases=found.bases,
             layout=found.layout,
         )
+
+
+def _domain(directory: DirectoryIndex | None, name: str) -> Domain | None:
+    return directory.domain(name) if directory is not None else None
 
 
 def subject_of(found: Resolution) -> Subject:
@@ -203,5 +246,11 @@ def subject_of(found: Resolution) -> Subject:
         account=str(phone.lines[0][0].key) if phone else "",
         file=found.path or found.name[:512],
         model=found.model,
-        revision=found.template.revision if found.template else "",
+        revision=_revision(found),
     )
+
+
+def _revision(found: Resolution) -> str:
+    if found.template is not None:
+        return found.template.revision
+    return found.static.revision if found.static is not None else ""

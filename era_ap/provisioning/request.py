@@ -6,13 +6,14 @@ Owns the shapes that cross the border between an edge and the domain. Decides no
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from era_ap.errors import Reason
+    from era_ap.provisioning.credentials import Credentials
 
 
 class Transport(enum.Enum):
@@ -25,17 +26,29 @@ class Transport(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """The token of a temporary address, as shown and not verified (see ``tokens``)."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FileRequest:
     """One request for a file.
 
     ``name`` is the name as the phone wrote it (decoded, not normalised), ``peer`` the textual address it came
-    from, ``local`` the textual address it was sent to ("" where unknown).
+    from, ``local`` the one it was sent to ("" where unknown). ``query`` is that of a URL, decoded;
+    ``mac_hint`` a MAC (12 lower-case hex digits) learned elsewhere: both count only for a name that no mask
+    fits. ``proof`` is what the phone shows beside its MAC.
     """
 
     name: str
     peer: str
     transport: Transport
     local: str = ""
+    query: str = ""
+    mac_hint: str = ""
+    proof: Ticket | Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

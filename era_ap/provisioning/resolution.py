@@ -7,6 +7,7 @@ files: catalogue and directory are in memory.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,19 @@ from era_ap.errors import Reason, Refused
 from era_ap.provisioning.names import normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from era_ap.directory.index import DirectoryIndex
     from era_ap.provisioning.catalogue import Catalogue, StaticFile
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.names import MaskTable, NameMatch
+
+
+_BARE_MAC = re.compile(
+    r"(?<![0-9a-f])(?!0{12}|00(?:[:.-]00){5})([0-9a-f]{12}|[0-9a-f]{2}(?:[:.-][0-9a-f]{2}){5})(?![0-9a-f])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(slots=True)
@@ -47,36 +56,89 @@ class Resolution:
 
 
 def resolve(
-    name: str, catalogue: Catalogue | None, directory: DirectoryIndex | None, masks: MaskTable
+    name: str,
+    catalogue: Catalogue | None,
+    directory: DirectoryIndex | None,
+    masks: MaskTable,
+    *,
+    query: str = "",
+    mac_hint: str = "",
+    admit: Callable[[Resolution], None] = lambda _: None,
 ) -> Resolution:
-    """Follow spec 5 from a name to a static file or a template; a refusal is in the result, never raised."""
+    """Follow spec 5 from a name to a static file or a template; a refusal is in the result, never raised.
+
+    ``query`` and ``mac_hint`` count only where no mask fits the name. ``admit`` is called as soon as it is
+    known whose file is wanted, before anything is looked up; it may raise ``Refused``.
+    """
     found = Resolution(name)
     try:
-        _find(found, catalogue, directory, masks)
+        _find(found, catalogue, directory, masks, query, mac_hint, admit)
     except Refused as refusal:
         found.refusal = refusal
     return found
 
 
 def _find(
-    found: Resolution, catalogue: Catalogue | None, directory: DirectoryIndex | None, masks: MaskTable
+    found: Resolution,
+    catalogue: Catalogue | None,
+    directory: DirectoryIndex | None,
+    masks: MaskTable,
+    query: str,
+    mac_hint: str,
+    admit: Callable[[Resolution], None],
 ) -> None:
-    found.path = normalise(found.name)
+    if found.name.strip(" /\\") or not (query or mac_hint):
+        found.path = normalise(found.name)
+    no_mask = _match_name(found, masks)
+    admit(found)
     if catalogue is None:
         raise Refused(Reason.STORAGE_UNAVAILABLE, "no scan of the storage has succeeded yet")
-    found.static = catalogue.static(found.path)
+    found.static = catalogue.static(found.path) if found.path else None
     if found.static is not None:
         return
-    found.match = masks.match(found.path)
-    mask = found.match.mask
-    if found.match.mac is not None:
-        found.mac = found.match.mac
+    if no_mask is not None:
+        if not _take_hint(found, no_mask, masks, query, mac_hint):
+            raise no_mask
+        admit(found)
+    if found.mac:
         _find_phone(found, directory)
-    if mask.template is not None:
+    mask = found.match.mask if found.match is not None else None
+    if mask is not None and mask.template is not None:
         found.candidates = (mask.template,)
         found.template = _first_template(found, catalogue, Reason.COMMON_TEMPLATE_MISSING)
         return
     _find_model_template(found, catalogue)
+
+
+def _match_name(found: Resolution, masks: MaskTable) -> Refused | None:
+    """Whose file the name says it is; returns why it leads to no template, if it does not.
+
+    A name that merely contains a MAC is that phone's too: a ready-made file of it may hold its secrets.
+    """
+    try:
+        found.match = masks.match(found.path)
+    except Refused as refused:
+        bare = _BARE_MAC.search(found.path)
+        found.mac = re.sub("[:.-]", "", bare[1]).lower() if bare is not None else ""
+        return refused
+    found.mac = found.match.mac or ""
+    return None
+
+
+def _take_hint(found: Resolution, no_mask: Refused, masks: MaskTable, query: str, mac_hint: str) -> bool:
+    """Whether query or hint say whose file it is, for a name that says nothing at all."""
+    if found.mac or no_mask.reason is not Reason.NO_MASK:
+        return False
+    if query:
+        try:
+            match = masks.match(f"{found.path}?{query}")
+        except Refused:
+            match = None
+        if match is not None and match.mac is not None:
+            found.match, found.mac = match, match.mac
+            return True
+    found.mac = mac_hint
+    return bool(mac_hint)
 
 
 def _find_phone(found: Resolution, directory: DirectoryIndex | None) -> None:
@@ -91,24 +153,39 @@ def _find_phone(found: Resolution, directory: DirectoryIndex | None) -> None:
 
 
 def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:
-    assert found.phone is not None and found.match is not None
+    assert found.phone is not None
+    match = found.match
     account, device = found.phone.lines[0]
-    found.model = device.model or found.match.model or ""
+    found.model = device.model or (match.model if match is not None else None) or ""
     if not found.model:
         raise Refused(Reason.MODEL_MISSING, f"account {account.key} has no device_model for {found.mac}")
     firmware = device.fields.get("firmware")
     found.firmware = str(firmware) if firmware else None
     found.bases = catalogue.models.bases(found.model, found.firmware)
     found.layout = catalogue.models.layout(found.model, found.firmware)
-    kind = found.match.mask.type
-    if kind:
-        found.candidates = tuple(f"{base}.{kind}" for base in found.bases)
+    if match is None:
+        found.candidates = _hinted_candidates(found)
+    elif match.mask.type:
+        found.candidates = tuple(f"{base}.{match.mask.type}" for base in found.bases)
     else:
-        extension = found.match.extension
-        found.candidates = tuple(
-            name for base in found.bases for name in ((base, f"{base}.{extension}") if extension else (base,))
-        )
+        found.candidates = _main_candidates(found.bases, match.extension)
     found.template = _first_template(found, catalogue, Reason.TEMPLATE_MISSING)
+
+
+def _main_candidates(bases: tuple[str, ...], extension: str) -> tuple[str, ...]:
+    return tuple(name for base in bases for name in ((base, f"{base}.{extension}") if extension else (base,)))
+
+
+def _hinted_candidates(found: Resolution) -> tuple[str, ...]:
+    """Templates for a name without a MAC: ``<model>.<name>``; the main one only for the model's own name.
+
+    So a phone that asks for firmware or a picture under its own User-Agent never gets a configuration.
+    """
+    name = found.path.rpartition("/")[2]
+    stem, _, extension = name.partition(".")
+    own = tuple(f"{base}.{name}" for base in found.bases) if name else ()
+    is_main = not name or stem.lower() in {base.lower() for base in found.bases}
+    return (*own, *(_main_candidates(found.bases, extension) if is_main else ()))
 
 
 def _first_template(found: Resolution, catalogue: Catalogue, otherwise: Reason) -> Template:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from era_ap import config
-from era_ap.config import ConfigError, Ext, LogLevel, Missing, PnpUrlProto, PortRange, Site
+from era_ap.config import ConfigError, Ext, HttpAuth, LogLevel, Missing, PnpUrlProto, PortRange, Site
+from era_ap.config.ext import EVERYWHERE
 from era_ap.config.roles import ApShape
 from era_ap.config.shape import SiteShape
 from era_ap.errors import Problem, Reason
@@ -130,7 +132,12 @@ def test_every_ext_key_can_be_set() -> None:
         requests_per_second: 5, misses: {count: 1, window: 1.5}, uploads: ./logs, upload_bytes: 1,
         upload_count: 2, missing: error, required: [sipuser.ext.pin], reuse_seconds: 0,
         poll_seconds: 0.1, storage_seconds: 3, dns: [192.0.2.53],
-        drain_seconds: 0, log: {format: json, level: debug}, journal: /var/log/era_ap/journal}"""
+        drain_seconds: 0, log: {format: json, level: debug}, journal: /var/log/era_ap/journal,
+        mac_is_enough: {tftp: false, http: true, https: [192.0.2.0/24]}, key_file: ./site.key,
+        url_seconds: 60,
+        http_listen: [10.0.0.5], http_port: 8080, https_port: 8443, tls_cert: ./cert.pem, tls_key: ./key.pem,
+        http_auth: vendor, http_proxies: [10.0.0.1], http_connections: 100, http_connections_per_address: 10,
+        http_request_seconds: 3, http_keep_seconds: 0}"""
     found = parse(ext(text)).ap("ap1").ext
     assert found.listen == ("10.0.0.5", "fe80::1%eth0")
     assert [str(network) for network in found.allow] == ["10.1.0.0/16", "192.0.2.7/32"]
@@ -140,7 +147,36 @@ def test_every_ext_key_can_be_set() -> None:
     assert (found.uploads, found.journal) == (BASE / "logs", Path("/var/log/era_ap/journal"))
     assert found.missing is Missing.ERROR
     assert found.log.level is LogLevel.DEBUG
+    enough = found.mac_is_enough
+    assert (enough.tftp, enough.http) == ((), EVERYWHERE)
+    assert [str(network) for network in enough.https] == ["192.0.2.0/24"]
+    assert (found.http_port, found.https_port, found.tls_cert) == (8080, 8443, BASE / "cert.pem")
+    assert (found.http_auth, found.key_file) == (HttpAuth.VENDOR, BASE / "site.key")
     assert set(Ext.model_fields) == set(found.model_fields_set)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{https_port: 443}", "has https_port, which needs tls_cert and tls_key"),
+        ("{https_port: 80, http_port: 80, tls_cert: a, tls_key: b}", "has the same http_port and https_port"),
+        ("{mac_is_enough: {http: maybe}}", "must be true, false, private or a list of networks"),
+        ("{http_auth: ntlm}", "must be one of none, basic, digest, vendor"),
+    ],
+)
+def test_http_that_cannot_be_served_so(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        parse(ext(text))
+
+
+def test_pnp_over_http_needs_a_port_and_a_shared_key() -> None:
+    roles = "pnp_url_proto: http, ext: {%s}"
+    with pytest.raises(ConfigError, match=r"is http, which needs ext\.http_port"):
+        parse(TOP + ap(roles % "", "ap1", 1))
+    assert parse(TOP + ap(roles % "http_port: 80", "ap1", 1)).ap("ap1").ext.key_file is None
+    two = TOP + ap(roles % "http_port: 80", "ap1", 1) + ap(roles % "http_port: 81, key_file: k", "ap2", 2)
+    with pytest.raises(ConfigError, match=r"roles\[0\].ext: needs key_file"):
+        parse(two)
 
 
 def test_ext_as_a_list_is_merged_in_order() -> None:

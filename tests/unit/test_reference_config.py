@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from era_ap import config
-from era_ap.config.ext import Ext
+from era_ap.config.ext import Ext, MacIsEnough
 from era_ap.config.roles import ApShape, SgExt, SgShape
 from era_ap.config.shape import SiteShape
 
@@ -34,6 +34,7 @@ def shapes() -> list[tuple[str, type[BaseModel], dict[str, Any]]]:
         ("site", SiteShape, top),
         ("ap role", ApShape, ap),
         ("ext", Ext, ap["ext"]),
+        ("ext.mac_is_enough", MacIsEnough, ap["ext"]["mac_is_enough"]),
         ("ext.misses", type(Ext().misses), ap["ext"]["misses"]),
         ("ext.log", type(Ext().log), ap["ext"]["log"]),
         ("sg role", SgShape, {"enabled": True, **sg}),
@@ -74,7 +75,9 @@ def test_a_shown_default_is_written_out(shape: type[BaseModel], shown: dict[str,
         assert shown[key] is not None
 
 
-@pytest.mark.parametrize("shape", [SiteShape, ApShape, Ext, type(Ext().misses), type(Ext().log), SgExt])
+@pytest.mark.parametrize(
+    "shape", [SiteShape, ApShape, Ext, MacIsEnough, type(Ext().misses), type(Ext().log), SgExt]
+)
 def test_the_meaning_of_each_key_stands_above_it(shape: type[BaseModel]) -> None:
     lines = [line.strip() for line in REFERENCE.read_text("utf-8").splitlines()]
     for key, field in shape.model_fields.items():
