@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
 
 from era_ap.cli.common import (
+    Progress,
     config_option,
     json_option,
     load_offline,
@@ -18,6 +20,7 @@ from era_ap.cli.common import (
 )
 from era_ap.errors import Severity
 from era_ap.provisioning.audit import audit
+from era_ap.provisioning.trial import trial
 
 
 @click.command()
@@ -27,11 +30,13 @@ from era_ap.provisioning.audit import audit
 def check(config: Path, role: str | None, as_json: bool) -> None:
     """Check configuration, storage and directory; exit 1 with all findings.
 
-    Every phone of the directory is tried: its model must have a template, its credentials must be there.
-    Warnings are shown and do not fail the check.
+    Every file of every phone of the directory is tried, with its keys and overrides. Warnings are shown and
+    do not fail the check. Exit 2 if the site configuration cannot be used; then nothing else is looked at.
     """
     site = load_offline(config, role, as_json=as_json)
-    problems = (*site.problems, *audit(site.provisioner))
+    with Progress() as progress:
+        tried = trial(site.provisioner, time.monotonic, progress)
+    problems = tuple(dict.fromkeys((*site.problems, *audit(site.provisioner), *tried)))
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     phones = len(site.provisioner.directory.macs) if site.provisioner.directory else 0
     if as_json:

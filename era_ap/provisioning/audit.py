@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from era_ap.directory.index import Phone
 from era_ap.errors import Problem, Reason, Refused, Severity
+from era_ap.provisioning.fields import as_text, find
 from era_ap.provisioning.names import compile_mask
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from era_ap.provisioning.provisioner import Provisioner
 
 
+_MASK = "mask"
+
+
 def audit(provisioner: Provisioner) -> tuple[Problem, ...]:
     """All findings about the phones of the directory in service, and about the masks."""
     return (*_masks(provisioner), *_domains(provisioner), *_phones(provisioner))
@@ -27,12 +31,12 @@ def audit(provisioner: Provisioner) -> tuple[Problem, ...]:
 
 def mask_problems(master: Domain | None) -> Iterator[Problem]:
     """Masks of the master domain that cannot be used."""
-    for number, spec in enumerate(master.masks if master else (), 1):
+    for number, spec in enumerate(master.masks if master else ()):
         try:
-            compile_mask(spec, f"mask {number}")
+            compile_mask(spec, _MASK)
         except Refused as refused:
-            where = f"{master.origin if master else ''}: settings.ap_options.masks[{number - 1}]"
-            yield Problem(Reason.MASK_INVALID, where, refused.detail)
+            where = f"{master.origin if master else ''}: settings.ap_options.masks[{number}]"
+            yield Problem(Reason.MASK_INVALID, where, refused.detail.removeprefix(f"{_MASK}: "))
 
 
 def _masks(provisioner: Provisioner) -> Iterator[Problem]:
@@ -99,10 +103,11 @@ def _without_template(catalogue: Catalogue, model: str, firmware: str | None) ->
 
 
 def _credentials(provisioner: Provisioner, phone: Phone) -> Iterator[Problem]:
-    for account, _ in phone.lines:
+    for account, device in phone.lines:
         for path in provisioner.rules.required:
             name = path.removeprefix("sipuser.")
             if name == "password" and not account.registers:
                 continue
-            if path.startswith("sipuser.") and "." not in name and not account.fields.get(name):
+            text = as_text(find(account.fields, tuple(name.split(".")), device))
+            if text is None or not text.strip():
                 yield Problem(Reason.REQUIRED_MISSING, account.origin, f"account {account.key} has no {name}")

@@ -16,6 +16,7 @@ from era_ap.provisioning.audit import audit
 from era_ap.provisioning.provisioner import Filling, Provisioner, StaticHit
 from era_ap.provisioning.request import FileRequest, Refusal, Transport
 from era_ap.provisioning.scoping import Rules
+from era_ap.provisioning.trial import trial
 from era_ap.store import Store
 
 SITE = Path(__file__).resolve().parents[2] / "deploy" / "demo-site" / "site.yml"
@@ -49,6 +50,7 @@ def test_nothing_is_wrong_with_it() -> None:
     assert made.catalogue.problems == ()
     assert made.directory.problems == ()
     assert audit(made) == ()
+    assert trial(made, lambda: 0.0) == ()
 
 
 def test_a_yealink_with_two_lines_and_keys() -> None:

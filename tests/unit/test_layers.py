@@ -87,6 +87,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.provisioning.provisioner",
         "era_ap.provisioning.resolution",
         "era_ap.provisioning.scoping",
+        "era_ap.provisioning.trial",
     ),
     # sockets, files, threads, clocks, logs
     "edge": (
