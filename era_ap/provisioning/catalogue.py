@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MODELS_FILE = "models.yml"
 
+_EMPTIED = "suddenly empty, as a file is that is being written"
+_KEPT = "; its last good version stays in service"
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -225,7 +228,7 @@ def _entries(previous: Catalogue | None, snapshot: Snapshot, problems: list[Prob
         entries[key] = entry
         if entry.refusal is not None:
             where, detail = _place(f"templates/{path}", entry.refusal.detail)
-            kept = "; its last good version stays in service" if entry.template is not None else ""
+            kept = _KEPT if entry.template is not None else ""
             problems.append(Problem(entry.refusal.reason, where, detail + kept))
     return entries
 
@@ -237,6 +240,8 @@ def _entry(before: _Entry | None, source: TextFile) -> _Entry:
     good = before.template if before is not None else None
     if good is not None and (good.name, good.revision) == (source.path, source.revision):
         return _Entry(source, good, None, before is not None and before.well_formed)
+    if before is not None and good is not None and good.text and not source.data:
+        return _Entry(source, good, Refused(Reason.FILE_EMPTIED, _EMPTIED), before.well_formed)
     try:
         text, encoding = decode(source.data)
         template = parse(source.path, text, encoding=encoding, revision=source.revision)
@@ -266,6 +271,8 @@ def _read_constants(previous: Catalogue | None, file: TextFile | None) -> _Readi
     if before is not None and before.revision == file.revision:
         return before
     values, problems = read_constants(file.data, f"constants/{file.path}")
+    if before is not None and before.good and not file.data:
+        problems = (Problem(Reason.FILE_EMPTIED, f"constants/{file.path}", _EMPTIED + _KEPT),)
     if before is not None and (
         values == before.good or (before.revision is not None and _has_error(problems))
     ):
@@ -299,6 +306,8 @@ def _read_models_file(before: _Reading[ModelsFile] | None, file: TextFile) -> _R
         models = ModelsFile()
     else:
         models, problems = read_models(text, origin, file.path.rpartition("/")[0])
+    if before is not None and before.revision is not None and not file.data:
+        problems = (Problem(Reason.FILE_EMPTIED, origin, _EMPTIED + _KEPT),)
     if before is not None and _has_error(problems):
         models = before.good
     return _Reading(file.revision, models, problems)

@@ -124,15 +124,31 @@ def test_an_edit_that_breaks_xml_leaves_the_last_good_version(good):
     assert build(catalogue, snapshot({"A": good})).template("A").text == good
 
 
-def test_an_emptied_xml_template_is_a_broken_one():
-    catalogue = load(snapshot({"A": "<a/>"}), snapshot({"A": ""}))
-    assert catalogue.template("A").text == "<a/>"
-    assert found(catalogue) == [(Reason.XML_BROKEN, "templates/A")]
+@pytest.mark.parametrize("blank", ["\n", " \n"])
+def test_a_text_file_may_be_made_blank(blank):
+    catalogue = load(snapshot({"A": "a"}), snapshot({"A": blank}))
+    assert catalogue.template("A").text == blank
+    assert catalogue.problems == ()
 
 
-def test_a_text_file_may_be_emptied():
-    catalogue = load(snapshot({"site.inc": "a = 1"}), snapshot({"site.inc": ""}))
-    assert catalogue.template("site.inc").text == ""
+def test_a_file_without_a_byte_that_had_some_is_being_written():
+    good = snapshot({"A": "a", "X": "<a/>", "models.yml": "M: {like: A}"}, "key = value\n")
+    catalogue = load(good, snapshot({"A": "", "X": "", "models.yml": ""}, ""))
+    assert [catalogue.template(name).text for name in "AX"] == ["a", "<a/>"]
+    assert "M" in catalogue.models
+    assert catalogue.constants == {"key": "value"}
+    assert found(catalogue) == [
+        (Reason.FILE_EMPTIED, "constants/msk1.cfg"),
+        (Reason.FILE_EMPTIED, "templates/A"),
+        (Reason.FILE_EMPTIED, "templates/X"),
+        (Reason.FILE_EMPTIED, "templates/models.yml"),
+    ]
+    assert build(catalogue, good).problems == ()
+
+
+def test_a_file_that_never_held_anything_is_an_empty_file():
+    catalogue = load(snapshot({"A": "", "B": "[include.A]"}, ""), snapshot({"A": "", "B": "x"}, ""))
+    assert catalogue.template("A").text == ""
     assert catalogue.problems == ()
 
 
