@@ -1,6 +1,7 @@
 """From the end of a request to the journal and the log.
 
-Owns which record is written at which level, and that an attack on the daemon cannot fill a disk with lines.
+Owns which record is written at which level. The journal gets every one, its file is limited in size; the log
+gets so many refusals a second and no more, so that an attack on the daemon cannot fill a disk with lines.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Reporter:
         self._log.error("defect", exc_info=error)
 
     def _write(self, record: Record) -> None:
+        if self._journal is not None:
+            self._journal.write(record)
         if record.is_served:
             self._log.info("request", **record.fields())
         else:
@@ -58,5 +61,3 @@ class Reporter:
                 return
             failed = record.reason.outcome in (Outcome.BROKEN, Outcome.UNAVAILABLE)
             (self._log.error if failed else self._log.warning)("request", **record.fields())
-        if self._journal is not None:
-            self._journal.write(record)
