@@ -30,6 +30,7 @@ from era_ap.config.fields import (
     one_of,
     some,
 )
+from era_ap.config.pnp import Pnp
 from era_ap.config.problems import DisagreementError
 
 
@@ -235,6 +236,7 @@ class Ext(Shape):
     upload_count: Int = Field(
         default=10_000, ge=1, le=10_000_000, description="most files in the folder of uploads"
     )
+    pnp: Pnp = Field(default=Pnp(), description="answers to phones that look for their server by multicast")
     missing: _Missing = Field(
         default=Missing.EMPTY, description="missing field or constant: empty (and a warning) or error"
     )

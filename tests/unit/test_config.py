@@ -132,6 +132,9 @@ def test_every_ext_key_can_be_set() -> None:
         requests_per_second: 5, misses: {count: 1, window: 1.5}, uploads: ./logs, upload_bytes: 1,
         upload_count: 2, missing: error, required: [sipuser.ext.pin], reuse_seconds: 0,
         poll_seconds: 0.1, storage_seconds: 3, dns: [192.0.2.53],
+        pnp: {enabled: off, interfaces: [eth0, 10.0.0.5], port: 5070, answer_port: 5071,
+            allow: {macs: [001565, "0C:38:3E:01"], networks: [10.2.0.0/16], vendors: [Snom]},
+            deny: {macs: [000413a1b2c3]}},
         drain_seconds: 0, log: {format: json, level: debug}, journal: /var/log/era_ap/journal,
         mac_is_enough: {tftp: false, http: true, https: [192.0.2.0/24]}, key_file: ./site.key,
         url_seconds: 60,
@@ -152,7 +155,32 @@ def test_every_ext_key_can_be_set() -> None:
     assert [str(network) for network in enough.https] == ["192.0.2.0/24"]
     assert (found.http_port, found.https_port, found.tls_cert) == (8080, 8443, BASE / "cert.pem")
     assert (found.http_auth, found.key_file) == (HttpAuth.VENDOR, BASE / "site.key")
+    pnp = found.pnp
+    assert (pnp.enabled, pnp.interfaces, pnp.port, pnp.answer_port) == (
+        False,
+        ("eth0", "10.0.0.5"),
+        5070,
+        5071,
+    )
+    assert (pnp.allow.macs, pnp.allow.vendors) == (("001565", "0c383e01"), ("snom",))
+    assert [str(network) for network in pnp.allow.networks] == ["10.2.0.0/16"]
+    assert pnp.deny.macs == ("000413a1b2c3",)
     assert set(Ext.model_fields) == set(found.model_fields_set)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{pnp: {port: 0}}", "must be at least 1"),
+        ("{pnp: {allow: {macs: [0015651]}}}", "must be a MAC or its first octets, like 001565"),
+        ("{pnp: {deny: {macs: [00156573100101]}}}", "must be a MAC or its first octets, like 001565"),
+        ("{pnp: {interfaces: [eth0, eth0]}}", "must not list eth0 twice"),
+        ("{pnp: {denied: {}}}", "unknown key"),
+    ],
+)
+def test_pnp_that_cannot_be_meant(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        parse(ext(text))
 
 
 @pytest.mark.parametrize(

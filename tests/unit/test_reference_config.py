@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from era_ap import config
 from era_ap.config.ext import Ext, MacIsEnough
+from era_ap.config.pnp import Phones, Pnp
 from era_ap.config.roles import ApShape, SgExt, SgShape
 from era_ap.config.shape import SiteShape
 
@@ -36,6 +37,9 @@ def shapes() -> list[tuple[str, type[BaseModel], dict[str, Any]]]:
         ("ext", Ext, ap["ext"]),
         ("ext.mac_is_enough", MacIsEnough, ap["ext"]["mac_is_enough"]),
         ("ext.misses", type(Ext().misses), ap["ext"]["misses"]),
+        ("ext.pnp", Pnp, ap["ext"]["pnp"]),
+        ("ext.pnp.allow", Phones, ap["ext"]["pnp"]["allow"]),
+        ("ext.pnp.deny", Phones, ap["ext"]["pnp"]["deny"]),
         ("ext.log", type(Ext().log), ap["ext"]["log"]),
         ("sg role", SgShape, {"enabled": True, **sg}),
         ("sg ext", SgExt, sg["ext"]),
