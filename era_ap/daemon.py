@@ -19,6 +19,7 @@ import uvloop
 
 from era_ap import config, systemd
 from era_ap.admission import Admission
+from era_ap.discovery import Discovery
 from era_ap.feeds import Feeds
 from era_ap.logs import JournalFile, Logs
 from era_ap.provisioning.addresses import AddressBook
@@ -67,6 +68,7 @@ class Daemon:
             reporter.tftp,
             on_error=reporter.defect,
         )
+        self._discovery = Discovery(reactor, role, self._provisioner, self._admission, reporter, self._log)
         self._watchdog: asyncio.Task[None] | None = None
 
     def bind(self) -> None:
@@ -79,11 +81,13 @@ class Daemon:
                     raise
                 self._log.warning("this host has no IPv6", address=address)
                 continue
+            self._discovery.tftp_port = port
             self._log.info("serving", transport="tftp", address=host, port=port)
 
     async def start(self) -> None:
         """Load what there is to serve, then tell systemd; what is missing by then is refused for now."""
         await self._feeds.start()
+        self._discovery.start()
         every = systemd.watchdog_seconds()
         if every is not None:
             self._watchdog = asyncio.ensure_future(_feed_watchdog(every))
@@ -109,11 +113,13 @@ class Daemon:
         """Take no new requests, let running transfers finish within ``ext.drain_seconds``, then end."""
         self.is_stopping = True
         systemd.stopping()
+        self._discovery.stop()
         self._log.info("stopping", transfers=self._tftp.transfers)
         await self._tftp.drain(self._role.ext.drain_seconds).asFuture(asyncio.get_running_loop())
 
     def close(self) -> None:
         """End everything at once and write what is left to write."""
+        self._discovery.stop()
         self._tftp.stop()
         if self._watchdog is not None:
             self._watchdog.cancel()
@@ -131,6 +137,7 @@ class Daemon:
         self._provisioner.reconfigure(rules_of(site, role))
         self._admission.replace(admission_policy(role))
         self._tftp.replace(tftp_policy(role))
+        self._discovery.replace(role)
         self._statics.storage_seconds = role.ext.storage_seconds
         self._feeds.set_interval(role.ext.poll_seconds)
         self._log.info("configuration taken")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from era_ap.errors import Outcome
 from era_ap.journal import Record, RefusalLimit
+from era_ap.provisioning.request import Subject
 
 if TYPE_CHECKING:
     import structlog
 
     from era_ap.logs import JournalFile
+    from era_ap.sip.outcomes import Outcome as PnpOutcome
     from era_ap.tftp.server import TransferReport
 
 
@@ -41,6 +43,30 @@ class Reporter:
                 retransmits=traffic.retransmits,
                 seconds=traffic.duration,
                 options={name: int(value) for name, value in traffic.agreed},
+            )
+        )
+
+    def pnp(self, outcome: PnpOutcome) -> None:
+        """A phone that looked for its server got an answer, or silence."""
+        phone = outcome.phone
+        told = (phone.vendor, phone.model, phone.version) if phone is not None else ()
+        heard = (" ".join(filter(None, told)), f"on {outcome.interface}", outcome.detail)
+        subject = Subject(
+            mac=phone.mac if phone is not None else "",
+            account=outcome.account,
+            file=outcome.file,
+            model=phone.model if phone is not None else "",
+            detail="; ".join(filter(None, heard)),
+        )
+        self._write(
+            Record(
+                at=outcome.at,
+                transport="pnp",
+                peer=outcome.peer,
+                reason=outcome.reason,
+                subject=subject,
+                retransmits=max(0, outcome.sent - 1),
+                seconds=outcome.seconds,
             )
         )
 

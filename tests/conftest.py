@@ -37,6 +37,7 @@ class Site:
                 "listen": ["127.0.0.1"],
                 "poll_seconds": 0.1,
                 "requests_per_second": 10_000,
+                "pnp": {"enabled": False},
                 "log": {"format": "json"},
             }
             | self.ext,

@@ -1,0 +1,163 @@
+"""Wires the PnP responder to one instance: directory, trust, addresses and the journal around it.
+
+Owns where a phone is sent (the URL) and whose it is. Decides nothing about messages (``sip.responder``) and
+touches no socket (``sip.server``).
+"""
+
+from __future__ import annotations
+
+import random
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from era_ap.config.roles import PnpUrlProto
+from era_ap.directory.index import Conflict
+from era_ap.errors import Reason, Refused
+from era_ap.sip.decision import Owner, PhoneList, Policy
+from era_ap.sip.responder import Responder, Surroundings
+from era_ap.sip.server import Place, PnpServer, Status
+from era_ap.sip.vendors import builtin_vendors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import structlog
+
+    from era_ap.admission import Admission
+    from era_ap.config import ApRole
+    from era_ap.config.pnp import Phones
+    from era_ap.provisioning.provisioner import Provisioner
+    from era_ap.reporting import Reporter
+    from era_ap.sip.sightings import Discovered
+
+TFTP_PORT = 69
+
+
+class Discovery:
+    """PnP of one role.
+
+    ``http_url(mac, name, source, local)`` gives a temporary address, None where HTTP is not served;
+    ``tftp_port`` is the port that TFTP is really on. ``may_answer(domain)`` and ``may_send(now)`` are the
+    cluster's word; alone we always may.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        role: ApRole,
+        provisioner: Provisioner,
+        admission: Admission,
+        reporter: Reporter,
+        log: structlog.typing.FilteringBoundLogger,
+        *,
+        http_url: Callable[[str, str, str, str], str | None] = lambda *_: None,
+        may_answer: Callable[[str], bool] = lambda _domain: True,
+        may_send: Callable[[float], bool] = lambda _now: True,
+    ) -> None:
+        self.tftp_port = role.tftp_port
+        self._role = role
+        self._provisioner = provisioner
+        self._log = log
+        self._http_url = http_url
+        around = Surroundings(self._owner_of, may_answer, self._url_for)
+        self._responder = Responder(
+            around, policy_of(role), admission, builtin_vendors(), random.SystemRandom()
+        )
+        self._server = PnpServer(
+            reactor,
+            self._responder,
+            place_of(role),
+            reporter.pnp,
+            self._tell_status,
+            on_error=reporter.defect,
+            may_send=may_send,
+        )
+        self._runs = False
+
+    def start(self) -> None:
+        """Answer phones from now on, if the role does; what is in the way is logged, not raised."""
+        if self._role.ext.pnp.enabled and not self._runs:
+            self._runs = True
+            self._server.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._runs:
+            self._runs = False
+            self._server.stop()
+
+    def replace(self, role: ApRole) -> None:
+        """Take other lists, interfaces and form of URL; ports and on or off wait for a restart."""
+        self._role = role
+        self._responder.policy = policy_of(role)
+        self._server.replace(place_of(role))
+
+    def take_over(self, since: float) -> int:
+        """We lead from now on, and nobody answered after ``since`` (monotonic): answer who still waits."""
+        return self._server.take_over(since)
+
+    @property
+    def status(self) -> Status:
+        """Interfaces listened on and what is in the way."""
+        return self._server.status
+
+    @property
+    def discovered(self) -> Iterable[Discovered]:
+        """Phones that asked and that no account owns, newest first."""
+        return self._responder.sightings
+
+    def _owner_of(self, mac: str) -> Owner | Reason:
+        directory = self._provisioner.directory
+        if directory is None:
+            return Reason.DIRECTORY_UNAVAILABLE
+        phone = directory.phone_of(mac)
+        if phone is None:
+            return Reason.MAC_UNKNOWN
+        if isinstance(phone, Conflict):
+            return Reason.MAC_CONFLICT
+        account, device = phone.lines[0]
+        return Owner(account.key.domain, str(account.key), device.model or "")
+
+    def _url_for(self, mac: str, _vendor: str, name: str, source: str, local: str) -> str:
+        if self._role.pnp_url_proto is PnpUrlProto.HTTP:
+            url = self._http_url(mac, name, source, local)
+            if url is None:
+                raise Refused(Reason.PNP_NO_URL, "ext.http_port is not set")
+            return url
+        address = _served(local, self._role.ext.listen)
+        port = "" if self.tftp_port == TFTP_PORT else f":{self.tftp_port}"
+        return f"tftp://{address}{port}/{name}"
+
+    def _tell_status(self, status: Status) -> None:
+        if status.problem:
+            advice = "phones elsewhere still find us by DHCP; it is tried again every two seconds"
+            self._log.error("PnP is hindered", detail=status.problem, advice=advice)
+        if status.interfaces:
+            self._log.info(
+                "serving", transport="pnp", interfaces=list(status.interfaces), answer_port=status.answer_port
+            )
+
+
+def policy_of(role: ApRole) -> Policy:
+    """Allow and deny lists of ``ext.pnp``."""
+    return Policy(_phones(role.ext.pnp.allow), _phones(role.ext.pnp.deny))
+
+
+def place_of(role: ApRole) -> Place:
+    """Interfaces and ports of ``ext.pnp``."""
+    pnp = role.ext.pnp
+    return Place(pnp.interfaces, pnp.port, pnp.answer_port)
+
+
+def _phones(phones: Phones) -> PhoneList:
+    return PhoneList(phones.macs, phones.networks, frozenset(phones.vendors))
+
+
+def _served(local: str, listen: tuple[str, ...]) -> str:
+    """The address that heard the phone if files are served there, else one where they are."""
+    if "0.0.0.0" in listen or local in listen:  # noqa: S104 - what the operator wrote
+        return local
+    for address in listen:
+        if ip_address(address).version == 4:
+            return address
+    raise Refused(Reason.PNP_NO_URL, "ext.listen has no IPv4 address")
