@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from era_ap.directory.index import DirectoryIndex
 from era_ap.poller import Poller
+from era_ap.provisioning.audit import mask_problems
 from era_ap.settings import directory_of
 from era_ap.store import Store
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from era_ap.config import ApRole, Site
     from era_ap.directory.index import Change
+    from era_ap.errors import Problem
     from era_ap.provisioning.addresses import AddressBook
     from era_ap.provisioning.catalogue import Catalogue
     from era_ap.provisioning.provisioner import Provisioner
@@ -48,6 +50,7 @@ class Feeds:
         self._resolver = resolver
         self._log = log
         self._index = DirectoryIndex()
+        self._mask_problems: tuple[Problem, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self._storage = Poller(
             "storage",
@@ -61,7 +64,7 @@ class Feeds:
             "directory",
             directory_of(site).scan,
             self._take_directory,
-            lambda: self._index.problems,
+            self._directory_problems,
             interval=role.ext.poll_seconds,
             log=log,
         )
@@ -100,13 +103,18 @@ class Feeds:
     def _take_directory(self, change: Change) -> None:
         self._index.apply(change)
         self._provisioner.directory = self._index
+        self._mask_problems = tuple(mask_problems(self._index.domain(self._provisioner.rules.master_domain)))
         self._log.info(
             "directory in service",
             revision=self._index.revision,
             changed=len(change.accounts),
             removed=len(change.removed),
+            domains=len(change.domains) + len(change.removed_domains),
             phones=len(self._index.macs),
         )
+
+    def _directory_problems(self) -> tuple[Problem, ...]:
+        return (*self._index.problems, *self._mask_problems)
 
     async def _keep_names_fresh(self) -> None:
         while True:

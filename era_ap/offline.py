@@ -81,4 +81,5 @@ def load(path: Path, role: str | None, progress: Progress) -> Offline:
 
 
 def _unavailable(refused: Refused, place: Path) -> Problem:
-    return Problem(refused.reason, str(place), refused.detail or refused.reason.advice)
+    detail = refused.detail.removeprefix(f"{place}: ") or refused.reason.advice
+    return Problem(refused.reason, str(place), detail)

@@ -48,6 +48,14 @@ def test_check_of_an_unusable_configuration_exits_2_with_every_problem(site: Sit
     assert len(output.splitlines()) >= 2
 
 
+def test_check_of_a_storage_that_is_not_there_names_it_once(site: Site) -> None:
+    site.configure(storage="nowhere")
+    code, output = run(site, "check")
+    assert code == 1
+    (line,) = (line for line in output.splitlines() if "storage-unavailable" in line)
+    assert line.count(str(site.root / "nowhere")) == 1
+
+
 def test_phones_lists_the_directory_and_conflicts(site: Site) -> None:
     site.phone("201", "001565000002", domain="a.example.com")
     site.phone("202", "001565000002", domain="b.example.com")

@@ -261,6 +261,15 @@ def test_a_broken_template_leaves_its_last_good_version_in_service(site: Site, d
     assert fetch(process.port) == WHOLE
 
 
+def test_a_mask_that_is_none_is_told_and_settled(site: Site, daemon: Start) -> None:
+    site.domain("example.com", ap_options={"masks": ["[mac].own", {"mask": "[mac].x", "tpye": "boot"}]})
+    process = daemon(site.configure()).wait_ready()
+    told = process.wait_log("problem", reason="mask-invalid")
+    assert "did you mean 'type'" in str(told["detail"])
+    site.domain("example.com", ap_options={"masks": ["[mac].own"]})
+    process.wait_log("problem settled", reason="mask-invalid")
+
+
 def test_guessing_macs_is_throttled_and_fills_no_log(site: Site, daemon: Start) -> None:
     process = daemon(site.config).wait_ready()
     for number in range(20):
