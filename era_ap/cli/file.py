@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import time
 from ipaddress import ip_address
@@ -30,10 +31,12 @@ from era_ap.provisioning.scope import NamesNeeded
 from era_ap.settings import network_refusal
 
 if TYPE_CHECKING:
+    from era_ap.errors import Problem
     from era_ap.offline import Offline
     from era_ap.provisioning.scope import Rendering, TraceEntry
 
 _NAME_ROUNDS = 4
+_FINDINGS = 10
 
 
 def _file_name(mac: str, name: str) -> str:
@@ -76,13 +79,20 @@ def render(mac: str, name: str, output: Path | None, config: Path, role: str | N
             click.echo(f"{reply.reason.code}: {reply.subject.detail or advice}\n{advice}", err=True)
         sys.exit(1)
     if as_json:
-        text = reply.data.decode("utf-8", "replace")
-        print_json({"ok": True, "reason": reply.reason.code, "bytes": len(reply.data), "content": text})
+        print_json({"ok": True, "reason": reply.reason.code, "bytes": len(reply.data)} | _content(reply.data))
     elif output is not None:
         output.write_bytes(reply.data)
     else:
         sys.stdout.buffer.write(reply.data)
         sys.stdout.buffer.flush()
+
+
+def _content(data: bytes) -> dict[str, str]:
+    """The bytes as a field of a JSON document: text where they are UTF-8, else base64 (RFC 4648)."""
+    try:
+        return {"content": data.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"content_base64": base64.b64encode(data).decode("ascii")}
 
 
 def _bytes_of(offline: Offline, request: FileRequest) -> Content | Refusal:
@@ -127,13 +137,18 @@ def explain(mac: str, name: str, peer: str, config: Path, role: str | None, as_j
     offline = load_offline(config, role, as_json=as_json)
     _check_mac(offline, mac, name)
     told = _explained(offline, name, peer)
-    related = told.related if told.reason.outcome.http_status == 200 else (*offline.problems, *told.related)
-    related = tuple(dict.fromkeys(related))
+    related = told.related if told.reason.outcome.http_status == 200 else _all_findings(offline, told)
     if as_json:
         print_json(_document(told, related))
     else:
         _print(told, related)
     sys.exit(0 if told.reason.outcome.http_status == 200 else 1)
+
+
+def _all_findings(offline: Offline, told: Explanation) -> tuple[Problem, ...]:
+    """What could not be loaded at all, then the findings as the explanation orders them."""
+    known = frozenset(told.related)
+    return (*(problem for problem in offline.problems if problem not in known), *told.related)
 
 
 def _explained(offline: Offline, name: str, peer: str) -> Explanation:
@@ -153,7 +168,7 @@ def _explained(offline: Offline, name: str, peer: str) -> Explanation:
     raise click.ClickException("host names are built from each other without end")
 
 
-def _document(told: Explanation, related: tuple[object, ...]) -> dict[str, object]:
+def _document(told: Explanation, related: tuple[Problem, ...]) -> dict[str, object]:
     found, rendering = told.found, told.rendering
     match = found.match
     document: dict[str, object] = {
@@ -176,7 +191,7 @@ def _document(told: Explanation, related: tuple[object, ...]) -> dict[str, objec
         "candidates": list(found.candidates),
         "template": found.template.name if found.template else None,
         "revision": found.template.revision if found.template else None,
-        "related": [problem_fields(problem) for problem in related],  # type: ignore[arg-type]
+        "related": [problem_fields(problem) for problem in related],
     }
     if rendering is not None:
         document |= {
@@ -212,7 +227,7 @@ def _entry(entry: TraceEntry) -> dict[str, object]:
     return fields
 
 
-def _print(told: Explanation, related: tuple[object, ...]) -> None:
+def _print(told: Explanation, related: tuple[Problem, ...]) -> None:
     found = told.found
     say = click.echo
     say(f"{found.name}: {told.reason.code}")
@@ -231,8 +246,8 @@ def _print(told: Explanation, related: tuple[object, ...]) -> None:
     if found.mac:
         say(f"  phone      {found.mac}")
     for account in _accounts(found.owner):
-        line = f"line {account['line']}, " if "line" in account else ""
-        say(f"  account    {account['account']} ({line}{account.get('file', '')})")
+        place = f" (line {account['line']}, {account['file']})" if "line" in account else ""
+        say(f"  account    {account['account']}{place}")
     if found.model:
         say(f"  model      {found.model}" + (f", firmware {found.firmware}" if found.firmware else ""))
     if found.candidates:
@@ -241,8 +256,14 @@ def _print(told: Explanation, related: tuple[object, ...]) -> None:
         say(f"  template   {found.template.name}, revision {found.template.revision}")
     if told.rendering is not None:
         _print_rendering(told.rendering)
-    for problem in related:
-        say(f"  {problem_line(problem)}")  # type: ignore[arg-type]
+    _print_findings(related)
+
+
+def _print_findings(findings: tuple[Problem, ...]) -> None:
+    for problem in findings[:_FINDINGS]:
+        click.echo(f"  {problem_line(problem)}")
+    if len(findings) > _FINDINGS:
+        click.echo(f"  and {len(findings) - _FINDINGS} more findings; era-ap check shows all")
 
 
 def _print_rendering(rendering: Rendering) -> None:

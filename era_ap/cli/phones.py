@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import deque
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,20 @@ def phones(model: str, domain: str, config: Path, role: str | None, as_json: boo
     if as_json:
         print_json({"phones": rows})
         return
+    for row in rows:
+        row["last"] = _when(row.get("last"))
     widths = [max([len(name), *(len(str(row.get(name, ""))) for row in rows)]) for name in _COLUMNS]
     header: dict[str, object] = {name: name for name in _COLUMNS}
     for row in (header, *rows):
         cells = (str(row.get(name, "")).ljust(width) for name, width in zip(_COLUMNS, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def _when(at: object) -> str:
+    """Seconds since the epoch as a local time; "" where they are not known."""
+    if not isinstance(at, int | float):
+        return ""
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
 
 
 def _rows(directory: DirectoryIndex) -> list[dict[str, object]]:

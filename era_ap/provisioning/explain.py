@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Explanation:
     """One request, explained. ``rendering`` is None where nothing was filled in.
 
-    ``related`` are findings about the files that had a part in it, or all of them where it was refused.
+    ``related`` are findings about the files that had a part in it; after a refusal, all others follow.
     """
 
     found: Resolution
@@ -66,7 +66,7 @@ def explain(
             chain=refusal.chain,
             nearest=() if refused_before else nearest(provisioner, found),
             rendering=None,
-            related=_findings(provisioner),
+            related=_nearest_first(_findings(provisioner), found, refusal),
         )
     reason = Reason.STATIC if found.static else Reason.RENDERED if found.phone else Reason.COMMON
     files = frozenset(rendering.files) if rendering else frozenset()
@@ -96,9 +96,17 @@ def _findings(provisioner: Provisioner) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def _nearest_first(problems: tuple[Problem, ...], found: Resolution, refusal: Refused) -> tuple[Problem, ...]:
+    """What has to do with the refused request, then the rest: any of it may be why nothing was found."""
+    files = frozenset((*refusal.chain, *found.candidates))
+    return tuple(sorted(problems, key=lambda problem: not _concerns(problem, found, files)))
+
+
 def _concerns(problem: Problem, found: Resolution, files: frozenset[str]) -> bool:
     places = {f"templates/{name}" for name in files} | {"templates/models.yml"}
     if found.phone is not None:
         places.update(account.origin for account, _ in found.phone.lines)
     where = problem.where.partition(":")[0]
-    return where in places or where.startswith("constants/")
+    return (
+        where in places or where.startswith("constants/") or bool(found.mac and found.mac in problem.detail)
+    )

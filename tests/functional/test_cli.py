@@ -77,6 +77,45 @@ def test_phones_shows_when_each_last_asked(site: Site) -> None:
     assert json.loads(output)["phones"][0]["last"] == 2.0
 
 
+def test_phones_shows_people_a_time(site: Site) -> None:
+    site.ext["journal"] = "journal.log"
+    site.configure()
+    (site.root / "journal.log").write_text(
+        json.dumps({"at": 1_800_000_000.5, "mac": MAC, "reason": "rendered"})
+    )
+    _, output = run(site, "phones")
+    assert "2027-01-1" in output.splitlines()[1]
+
+
+def test_render_as_json_loses_no_byte(site: Site) -> None:
+    site.static("logo.bin", b"\xff\x00\n")
+    _, output = run(site, "render", MAC, "logo.bin", "--json")
+    assert json.loads(output)["content_base64"] == "/wAK"
+    _, output = run(site, "render", MAC, f"{MAC}.cfg", "--json")
+    assert json.loads(output)["content"].startswith("user = 101")
+
+
+def test_explain_tells_what_concerns_the_phone_first_and_not_everything(site: Site) -> None:
+    for number in range(30):
+        site.phone(f"2{number:02}", "no mac at all")
+    site.phone("101", MAC, line="first", model="T99X")
+    code, output = run(site, "explain", MAC, f"{MAC}.cfg")
+    assert code == 1
+    findings = [line for line in output.splitlines() if line.startswith(("  error", "  warning"))]
+    assert "line is 'first'" in findings[0]
+    assert len(findings) == 10
+    assert output.splitlines()[-1] == "  and 21 more findings; era-ap check shows all"
+    _, output = run(site, "explain", MAC, f"{MAC}.cfg", "--json")
+    assert len(json.loads(output)["related"]) == 31
+
+
+def test_explain_of_a_conflict_names_both_accounts(site: Site) -> None:
+    site.phone("201", MAC, domain="b.example.com")
+    _, output = run(site, "explain", MAC, f"{MAC}.cfg")
+    assert "  account    101@a.example.com" in output.splitlines()
+    assert "  account    201@b.example.com" in output.splitlines()
+
+
 def test_phone_without_a_server_says_so() -> None:
     result = CliRunner().invoke(main, ["phone", MAC, "--port", "1", "--timeout", "0.5", "--json"])
     assert result.exit_code == 1
