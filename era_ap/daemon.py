@@ -20,16 +20,20 @@ import uvloop
 from era_ap import config, systemd
 from era_ap.admission import Admission
 from era_ap.discovery import Discovery
+from era_ap.errors import Problem, Refused
 from era_ap.feeds import Feeds
 from era_ap.logs import JournalFile, Logs
 from era_ap.provisioning.addresses import AddressBook
 from era_ap.provisioning.provisioner import Provisioner
+from era_ap.provisioning.trust import Trust
 from era_ap.reporting import Reporter
 from era_ap.resolver import Resolver
 from era_ap.service import FileService
-from era_ap.settings import admission_policy, rules_of, tftp_policy
+from era_ap.settings import admission_policy, rules_of, tftp_policy, trust_policy
+from era_ap.site_key import read_keys
 from era_ap.store import StaticFiles
 from era_ap.tftp.server import TftpServer
+from era_ap.web.service import PhoneHttp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +59,8 @@ class Daemon:
         self.report_defect = reporter.defect
         book = AddressBook()
         resolver = Resolver(book, time.monotonic, ext.dns)
-        self._provisioner = Provisioner(rules_of(site, role), book.addresses)
+        self._trust = Trust(trust_policy(role, read_keys(ext.key_file)), time.time)
+        self._provisioner = Provisioner(rules_of(site, role), book.addresses, self._trust)
         self._feeds = Feeds(site, role, self._provisioner, book, resolver, self._log)
         self._statics = StaticFiles(site.storage, storage_seconds=ext.storage_seconds)
         self._service = FileService(self._provisioner, self._statics, book, resolver, clock=time.monotonic)
@@ -68,17 +73,33 @@ class Daemon:
             reporter.tftp,
             on_error=reporter.defect,
         )
-        self._discovery = Discovery(reactor, role, self._provisioner, self._admission, reporter, self._log)
+        self._http = PhoneHttp(
+            role, self._service, self._provisioner, self._trust, self._admission, reporter, self._log
+        )
+        self._discovery = Discovery(
+            reactor,
+            role,
+            self._provisioner,
+            self._admission,
+            reporter,
+            self._log,
+            http_url=self._http.temporary_url,
+        )
         self._watchdog: asyncio.Task[None] | None = None
 
     def bind(self) -> None:
-        """Bind the sockets; raises ``OSError`` if a port is taken or an address is not ours."""
+        """Bind the sockets; raises ``OSError``, whose text says all, where a port is taken."""
+        self._bind_tftp()
+        self._http.bind()
+
+    def _bind_tftp(self) -> None:
         for address in self._role.ext.listen:
             try:
                 host, port, *_ = self._tftp.listen(address, self._role.tftp_port)
             except OSError as error:
                 if address != "::" or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                    raise
+                    why = os.strerror(error.errno) if error.errno else str(error)
+                    raise OSError(f"cannot serve TFTP on port {self._role.tftp_port}: {why}") from error
                 self._log.warning("this host has no IPv6", address=address)
                 continue
             self._discovery.tftp_port = port
@@ -86,6 +107,7 @@ class Daemon:
 
     async def start(self) -> None:
         """Load what there is to serve, then tell systemd; what is missing by then is refused for now."""
+        await self._http.start()
         await self._feeds.start()
         self._discovery.start()
         every = systemd.watchdog_seconds()
@@ -115,11 +137,14 @@ class Daemon:
         systemd.stopping()
         self._discovery.stop()
         self._log.info("stopping", transfers=self._tftp.transfers)
-        await self._tftp.drain(self._role.ext.drain_seconds).asFuture(asyncio.get_running_loop())
+        limit = self._role.ext.drain_seconds
+        transfers = self._tftp.drain(limit).asFuture(asyncio.get_running_loop())
+        await asyncio.gather(transfers, self._http.drain(limit))
 
     def close(self) -> None:
         """End everything at once and write what is left to write."""
         self._discovery.stop()
+        self._http.close()
         self._tftp.stop()
         if self._watchdog is not None:
             self._watchdog.cancel()
@@ -137,6 +162,8 @@ class Daemon:
         self._provisioner.reconfigure(rules_of(site, role))
         self._admission.replace(admission_policy(role))
         self._tftp.replace(tftp_policy(role))
+        self._take_keys(role)
+        self._http.replace(role)
         self._discovery.replace(role)
         self._statics.storage_seconds = role.ext.storage_seconds
         self._feeds.set_interval(role.ext.poll_seconds)
@@ -144,11 +171,21 @@ class Daemon:
         if waiting:
             self._log.warning("some changes need a restart", keys=waiting)
 
+    def _take_keys(self, role: ApRole) -> None:
+        """Read the site's key again; without a file the key of this process stays."""
+        keys = self._trust.policy.keys
+        try:
+            if role.ext.key_file is not None:
+                keys = read_keys(role.ext.key_file)
+        except Refused as refused:
+            self._log.error("key not taken", detail=refused.detail, advice=refused.reason.advice)
+        self._trust.replace(trust_policy(role, keys))
+
 
 def _needs_restart(before: tuple[Site, ApRole], after: tuple[Site, ApRole]) -> list[str]:
     """Keys that changed and take effect only at the next start."""
     site_keys = ("site", "storage", "directory", "zookeeper")
-    ext_keys = ("listen", "dns", "log", "journal")
+    ext_keys = ("listen", "http_listen", "http_port", "https_port", "dns", "log", "journal")
     changed = [key for key in site_keys if getattr(before[0], key) != getattr(after[0], key)]
     if before[1].tftp_port != after[1].tftp_port:
         changed.append("tftp_port")
@@ -166,20 +203,22 @@ def run_daemon(path: Path, role_name: str) -> int:
     """Run the instance ``role_name`` of the site configuration at ``path`` until SIGTERM or SIGINT.
 
     Returns 1 if a port cannot be bound, else ends the process: with 0 after an orderly stop, with 1 if a
-    second signal cut it short. Raises ``ConfigError``.
+    second signal cut it short. Raises ``ConfigError``, also for a key or certificate that is not usable.
     """
     site = config.load(path)
     role = site.ap(role_name)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     reactor = _install_reactor(loop)
-    daemon = Daemon(reactor, path, site, role)
+    try:
+        daemon = Daemon(reactor, path, site, role)
+    except Refused as refused:  # a file that the configuration names
+        raise config.ConfigError((Problem(refused.reason, str(path), refused.detail),)) from None
     try:
         daemon.bind()
     except OSError as error:
         daemon.close()
-        why = os.strerror(error.errno) if error.errno else str(error)
-        sys.stderr.write(f"era-ap: cannot serve TFTP on port {role.tftp_port}: {why}\n")
+        sys.stderr.write(f"era-ap: {error}\n")
         return 1
     reactor.startRunning(installSignalHandlers=False)
     code = _run_until_stopped(loop, daemon)

@@ -33,6 +33,9 @@ class Record:
     retransmits: int = 0
     seconds: float = 0.0
     options: Mapping[str, int] = field(default_factory=dict)
+    method: str = ""
+    status: int | None = None
+    agent: str = ""
 
     def fields(self) -> dict[str, object]:
         """The record as flat fields for a log line or a JSON document; empty ones are left out."""
@@ -40,6 +43,8 @@ class Record:
         found = {
             "transport": self.transport,
             "peer": self.peer,
+            "method": self.method,
+            "status": self.status,
             "reason": self.reason.code,
             "file": subject.file,
             "mac": subject.mac,
@@ -50,9 +55,10 @@ class Record:
             "options": dict(self.options),
             "retransmits": self.retransmits,
             "seconds": round(self.seconds, 6),
+            "agent": self.agent,
             "detail": subject.detail,
         }
-        return {key: value for key, value in found.items() if value not in ("", {})}
+        return {key: value for key, value in found.items() if value not in ("", {}, None)}
 
     @property
     def is_served(self) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from era_ap.logs import JournalFile
     from era_ap.sip.outcomes import Outcome as PnpOutcome
     from era_ap.tftp.server import TransferReport
+    from era_ap.web.exchange import WebReport
 
 
 class Reporter:
@@ -43,6 +44,23 @@ class Reporter:
                 retransmits=traffic.retransmits,
                 seconds=traffic.duration,
                 options={name: int(value) for name, value in traffic.agreed},
+            )
+        )
+
+    def web(self, report: WebReport) -> None:
+        """An HTTP request has ended."""
+        self._write(
+            Record(
+                at=time.time(),
+                transport=report.transport.value,
+                peer=report.peer,
+                reason=report.reason,
+                subject=report.subject,
+                size=report.octets,
+                seconds=report.seconds,
+                method=report.method,
+                status=report.status,
+                agent=report.agent,
             )
         )
 

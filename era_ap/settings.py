@@ -16,7 +16,9 @@ from era_ap.admission import AdmissionPolicy
 from era_ap.config import Missing
 from era_ap.directory.yaml_files import YamlFiles
 from era_ap.errors import Reason, Refused
+from era_ap.provisioning.request import Transport
 from era_ap.provisioning.scoping import Rules
+from era_ap.provisioning.trust import TrustPolicy
 from era_ap.tftp.options import OptionPolicy
 from era_ap.tftp.server.contract import Policy
 from era_ap.tftp.server.uploads import UploadPolicy
@@ -69,17 +71,33 @@ def tftp_policy(role: ApRole) -> Policy:
     """Limits of the TFTP server of ``role``."""
     ext = role.ext
     ports = ext.tid_ports
-    uploads = None
-    if ext.uploads is not None:
-        uploads = UploadPolicy(ext.uploads, file_bytes=ext.upload_bytes, files=ext.upload_count)
     return Policy(
         options=OptionPolicy(blksize=ext.blksize, windowsize=ext.windowsize),
         single_port=ext.single_port,
         tid_ports=range(ports.low, ports.high + 1) if ports is not None else None,
         transfers=ext.transfers,
         transfers_per_address=ext.transfers_per_address,
-        uploads=uploads,
+        uploads=upload_policy(role),
     )
+
+
+def upload_policy(role: ApRole) -> UploadPolicy | None:
+    """The sink of phones' uploads, the same for TFTP and HTTP; None where there is none."""
+    ext = role.ext
+    if ext.uploads is None:
+        return None
+    return UploadPolicy(ext.uploads, file_bytes=ext.upload_bytes, files=ext.upload_count)
+
+
+def trust_policy(role: ApRole, keys: tuple[bytes, ...]) -> TrustPolicy:
+    """Who is trusted with what belongs to a phone; ``keys`` are the site's."""
+    enough = role.ext.mac_is_enough
+    near = {
+        Transport.TFTP: enough.tftp,
+        Transport.HTTP: enough.http,
+        Transport.HTTPS: enough.https,
+    }
+    return TrustPolicy(keys, near, role.ext.http_auth)
 
 
 def _with_address(gate: Gate) -> Gate:

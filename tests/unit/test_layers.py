@@ -26,6 +26,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.provisioning",
         "era_ap.sip",
         "era_ap.tftp",
+        "era_ap.web",
     ),
     # protocols and languages: data in, data out
     "core": (
@@ -87,6 +88,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.tftp.timing",
         "era_ap.tftp.transfer",
         "era_ap.tftp.upload",
+        "era_ap.web.agents",
+        "era_ap.web.ranges",
+        "era_ap.web.representation",
+        "era_ap.web.targets",
     ),
     # what a phone gets
     "domain": (
@@ -117,14 +122,23 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.resolver",
         "era_ap.service",
         "era_ap.settings",
+        "era_ap.site_key",
+        "era_ap.sip.following",
         "era_ap.sip.interfaces",
         "era_ap.sip.server",
         "era_ap.sip.sockets",
+        "era_ap.sip.virtual_phone",
         "era_ap.storage_files",
         "era_ap.store",
         "era_ap.systemd",
         "era_ap.tftp.server.*",
         "era_ap.udp",
+        "era_ap.web.connections",
+        "era_ap.web.exchange",
+        "era_ap.web.phones",
+        "era_ap.web.server",
+        "era_ap.web.service",
+        "era_ap.web.sink",
     ),
     # the files that know all the others
     "wiring": (
@@ -138,7 +152,8 @@ ORDER = tuple(LAYERS)
 PURE = frozenset({"leaf", "core", "domain"})
 IMPURE_LIBRARIES = frozenset({
     "_thread", "aiohttp", "aiosqlite", "asyncio", "asyncmy", "asyncpg", "concurrent", "cysystemd",
-    "dns", "fcntl", "http", "inotify", "kazoo", "logging", "multiprocessing", "queue", "requests",
+    "dns", "fcntl", "http", "httptools", "inotify", "kazoo", "logging", "multiprocessing", "queue",
+    "requests",
     "sched", "select", "selectors", "signal", "socket", "socketserver", "sqlalchemy", "sqlite3", "ssl",
     "structlog", "subprocess", "syslog", "tftpy", "threading", "time", "twisted", "urllib3", "uvicorn",
     "uvloop",

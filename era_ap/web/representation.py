@@ -1,0 +1,70 @@
+"""How a file is described over HTTP: its Content-Type and its ETag.
+
+Owns the types of the dialects (phones.md 1.2: the extension does not tell the dialect, the content does) and
+the entity tags: keyed hashes, so that one in somebody's log cannot be used to try passwords.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from typing import Final
+
+_XML_ENCODING: Final = re.compile(
+    rb"""^\xef?\xbb?\xbf?<\?xml[^>]{0,120}encoding\s*=\s*["']([A-Za-z0-9._-]{1,30})"""
+)
+_BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_SNIFFED: Final = 512
+_MARKUP: Final = (b"<?xml", b"<!--", b"<!DOCTYPE")
+_ELEMENT: Final = re.compile(rb"<[A-Za-z_][\w.:-]*[\s/>]")
+_REMEMBERED: Final = 16 * 1024 * 1024
+_HTML: Final = re.compile(rb"<(?:!doctype\s+)?html\b", re.IGNORECASE)
+
+
+def content_type(head: bytes, *, xml: bool = False) -> bytes:
+    """The Content-Type of a file that begins with ``head``; ``xml`` where it is known to be XML."""
+    head = head[:_SNIFFED]
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if _HTML.match(text):
+        return b"text/html; charset=utf-8"
+    if xml or text.startswith(_MARKUP) or _ELEMENT.match(text):
+        declared = _XML_ENCODING.match(head)
+        return b"text/xml; charset=" + (declared[1].lower() if declared else b"utf-8")
+    if _BINARY.search(head) or not _is_utf8(head):
+        return b"application/octet-stream"
+    return b"text/plain; charset=utf-8"
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start >= len(head) - 3 and len(head) == _SNIFFED  # cut within a character
+    return True
+
+
+class EntityTags:
+    """Strong entity tags. ``key`` is shared by the instances of a site, so that they agree."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = hashlib.blake2b(key, person=b"era_ap etag").digest()[:32]
+        self._known: OrderedDict[bytes, str] = OrderedDict()
+        self._size = 0
+
+    def of_content(self, data: bytes) -> str:
+        """The tag of a whole file in memory; computed once while the same file is asked for again."""
+        known = self._known.get(data)
+        if known is None:
+            known = self._known[data] = self._tag(data)
+            self._size += len(data)
+            while self._size > _REMEMBERED:
+                self._size -= len(self._known.popitem(last=False)[0])
+        return known
+
+    def of_revision(self, name: str, revision: str) -> str:
+        """The tag of a large file that is known by its ``revision``; "" if it has none."""
+        return self._tag(f"{name}\x00{revision}".encode()) if revision else ""
+
+    def _tag(self, data: bytes) -> str:
+        return f'"{hashlib.blake2b(data, digest_size=12, key=self._key).hexdigest()}"'
