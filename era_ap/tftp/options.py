@@ -22,16 +22,23 @@ MAX_TIMEOUT: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class OptionPolicy:
-    """Server limits: largest ``blksize`` in octets (without the header) and ``windowsize`` in blocks."""
+    """Server limits: largest ``blksize`` in octets (without the header) and ``windowsize`` in blocks.
+
+    A wish for more than ``timeout`` seconds is left out of the OACK: what is acknowledged binds the server,
+    and some clients ask for a time-out that is much too long for a network that loses datagrams.
+    """
 
     blksize: int = 1428
     windowsize: int = 16
+    timeout: int = MAX_TIMEOUT
 
     def __post_init__(self) -> None:
         if not MIN_BLKSIZE <= self.blksize <= MAX_BLKSIZE:
             raise ValueError(f"blksize {self.blksize}: must be {MIN_BLKSIZE} to {MAX_BLKSIZE} (RFC 2348)")
         if not 1 <= self.windowsize <= MAX_WINDOWSIZE:
             raise ValueError(f"windowsize {self.windowsize}: must be 1 to {MAX_WINDOWSIZE} (RFC 7440)")
+        if not 0 <= self.timeout <= MAX_TIMEOUT:
+            raise ValueError(f"timeout {self.timeout}: must be 0 (never) to {MAX_TIMEOUT} (RFC 2349)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +89,21 @@ def negotiate(wish: Wish, policy: OptionPolicy, *, size: int | None, path_limit:
     """
     if wish is NOTHING:
         return DEFAULTS
-    blksize, windowsize = DEFAULT_BLKSIZE, 1
+    blksize, windowsize, timeout = DEFAULT_BLKSIZE, 1, None
     acknowledged: list[tuple[str, str]] = []
     if wish.blksize is not None:
         blksize = max(MIN_BLKSIZE, min(wish.blksize, policy.blksize, path_limit))
         acknowledged.append(("blksize", str(blksize)))
-    if wish.timeout is not None:
-        acknowledged.append(("timeout", str(wish.timeout)))
+    if wish.timeout is not None and wish.timeout <= policy.timeout:
+        timeout = wish.timeout
+        acknowledged.append(("timeout", str(timeout)))
     tsize = size if wish.tsize is not None else None
     if tsize is not None:
         acknowledged.append(("tsize", str(tsize)))
     if wish.windowsize is not None:
         windowsize = min(wish.windowsize, policy.windowsize)
         acknowledged.append(("windowsize", str(windowsize)))
-    return Agreed(blksize, windowsize, wish.timeout, tsize, tuple(acknowledged))
+    return Agreed(blksize, windowsize, timeout, tsize, tuple(acknowledged))
 
 
 def _number(value: str | None, low: int, high: int | None) -> int | None:

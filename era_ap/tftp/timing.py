@@ -31,14 +31,14 @@ class Timing:
 class RoundTrip:
     """Retransmission time-out of one peer, in seconds.
 
-    A negotiated ``timeout`` (RFC 2349) binds: it is then the time-out for good.
+    A negotiated ``timeout`` (RFC 2349) binds: it is then the time-out for good, ``fixed``.
     """
 
-    __slots__ = ("_deviation", "_doubted", "_fixed", "_timing", "smoothed", "timeout")
+    __slots__ = ("_deviation", "_doubted", "_timing", "fixed", "smoothed", "timeout")
 
     def __init__(self, timing: Timing, negotiated: int | None) -> None:
         self._timing = timing
-        self._fixed = negotiated is not None
+        self.fixed = negotiated is not None
         self._deviation = 0.0
         self._doubted = False
         self.smoothed: float | None = None
@@ -55,7 +55,7 @@ class RoundTrip:
             error = seconds - smoothed
             self.smoothed = smoothed + error / 8
             self._deviation += ((error if error > 0 else -error) - self._deviation) / 4
-        if not self._fixed:
+        if not self.fixed:
             self.timeout = self._measured(self.smoothed)
 
     def unmeasured(self) -> None:
@@ -64,18 +64,18 @@ class RoundTrip:
         Once, it was probably lost, and the time-out goes back to what was measured. Twice in a row, the round
         trip may have grown, and only the longer time-out can show it.
         """
-        if not self._fixed and not self._doubted and self.smoothed is not None:
+        if not self.fixed and not self._doubted and self.smoothed is not None:
             self.timeout = self._measured(self.smoothed)
         self._doubted = True
 
     def back_off(self, factor: float = 2.0) -> None:
         """Nothing came back in time: wait longer from now on, until something is measured."""
-        if not self._fixed:
+        if not self.fixed:
             self.timeout = min(self.timeout * factor, self._timing.ceiling)
 
     def patience(self, seconds: float) -> float:
         """``seconds``, or as much more as a negotiated ``timeout`` needs for three tries."""
-        return max(seconds, 3 * self.timeout) if self._fixed else seconds
+        return max(seconds, 3 * self.timeout) if self.fixed else seconds
 
     def _measured(self, smoothed: float) -> float:
         timing = self._timing

@@ -22,6 +22,8 @@ PIECE: Final = 256 * 1024
 """Octets asked for at once from a file that is read in pieces."""
 
 _UNKNOWN: Final = 1 << 62
+_HUSH_AFTER: Final = 6
+_HUSH: Final = 3.0
 
 
 class ReadTransfer(Machine):
@@ -142,6 +144,10 @@ class ReadTransfer(Machine):
             # The last block's repeats are few and so spread wider.
             self.round_trip.back_off(4.0 if self._repeats and self._at_last_block() else 2.0)
             self._repeat(now)
+            if self._repeats % _HUSH_AFTER == 0 and not self.round_trip.fixed:
+                # A client that has it all and whose ACK was lost may ignore our repeats, which keep its own
+                # timer from running out: be quiet for once, so that it says its ACK again.
+                self._deadline += _HUSH * self._timing.ceiling
             self._deadline = min(self._deadline, self._give_up_at())
 
     def peer_gone(self, reason: Reason = Reason.PEER_GONE) -> None:

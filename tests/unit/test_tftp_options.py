@@ -53,6 +53,12 @@ def test_windowsize(asked: str, answered: int) -> None:
     assert agree(windowsize=asked).windowsize == answered
 
 
+def test_a_timeout_beyond_the_policy_leaves_the_timer_free() -> None:
+    policy = OptionPolicy(timeout=5)
+    assert negotiate(Wish(timeout=5), policy, size=1).timeout == 5
+    assert negotiate(Wish(timeout=6), policy, size=1) == DEFAULTS
+
+
 def test_tsize_is_answered_where_it_is_known() -> None:
     assert agree(tsize="0").acknowledged == (("tsize", "1000"),)
     assert agree(None, tsize="0").acknowledged == ()
@@ -61,7 +67,7 @@ def test_tsize_is_answered_where_it_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [{"blksize": 7}, {"blksize": 65465}, {"windowsize": 0}, {"windowsize": 65536}]
+    "limits", [{"blksize": 7}, {"blksize": 65465}, {"windowsize": 0}, {"windowsize": 65536}, {"timeout": 256}]
 )
 def test_a_policy_outside_the_rfc_is_an_error(limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import pairwise
 
 import pytest
 
@@ -277,6 +278,16 @@ def test_a_partial_ack_goes_back_behind_it() -> None:
     transfer.handle_timer(2.0)
     assert numbers(sent(transfer)) == [3, 4, 5, 6]
     assert transfer.retransmits == 6
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_repeats_leave_the_client_a_quiet_spell_to_say_its_ack_again(window: int) -> None:
+    """Some clients ignore repeats, and hearing them keeps their timer (5 s) from running out."""
+    transfer = windowed(10, window)
+    sent(transfer)
+    times = sorted(set(run_down(transfer, 0.01, 25.0)))
+    pauses = [b - a for a, b in pairwise(times)]
+    assert 1 <= sum(pause > 6.0 for pause in pauses) <= 2
 
 
 @pytest.mark.parametrize("window", [1, 16])
