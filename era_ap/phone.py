@@ -142,6 +142,26 @@ def boot(
     return tuple(walk.fetches)
 
 
+def fetch(
+    name: str,
+    host: str,
+    port: int,
+    *,
+    timeout: float = 5.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Fetch:
+    """Ask for the one file whose URL a phone was given."""
+    logging.getLogger("tftpy").setLevel(logging.CRITICAL + 1)
+    return _Server(host, port, {}, 3, timeout, clock).fetch(name, own=True)
+
+
+def names_of(vendor: str, mac: str, model: str) -> tuple[tuple[str, ...], ...]:
+    """The names a phone asks for at boot, step by step; within a step each if those before are missing."""
+    profile = profiles()[vendor]
+    names = _Names(mac, model or profile.model, profile.codes)
+    return tuple(tuple(map(names.fill, step.first_of)) for step in profile.steps)
+
+
 # --- the walk
 
 

@@ -7,17 +7,19 @@ import sys
 from collections import deque
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from era_ap.cli.common import config_option, json_option, load_offline, print_json, role_option
+from era_ap.cli.pnp import look_for_server, show
 from era_ap.directory.index import Phone
 from era_ap.phone import End, Fetch, boot, got_own_file, profiles
 
 if TYPE_CHECKING:
     from era_ap.directory.index import DirectoryIndex
 
+_LAST = ("last", "reason")
 _COLUMNS = ("mac", "model", "accounts", "state", "last", "reason")
 
 
@@ -28,7 +30,10 @@ _COLUMNS = ("mac", "model", "accounts", "state", "last", "reason")
 @role_option
 @json_option
 def phones(model: str, domain: str, config: Path, role: str | None, as_json: bool) -> None:
-    """List the phones of the directory, and when each of them last asked (if ext.journal is set)."""
+    """List the phones of the directory, and when each of them last asked (if ext.journal is set).
+
+    Phones that looked for a server by PnP and that no account lists stand at the end, as discovered.
+    """
     offline = load_offline(config, role, as_json=as_json)
     if offline.provisioner.directory is None:
         click.echo("the directory cannot be read; era-ap check tells why", err=True)
@@ -36,8 +41,13 @@ def phones(model: str, domain: str, config: Path, role: str | None, as_json: boo
     last = _last_requests(offline.role.ext.journal)
     nothing: dict[str, object] = {}
     rows = [
-        row | last.get(str(row["mac"]), nothing)
+        row | {key: value for key, value in last.get(str(row["mac"]), nothing).items() if key in _LAST}
         for row in _rows(offline.provisioner.directory)
+        if _wanted(row, model.lower(), domain.lower())
+    ]
+    rows += [
+        row
+        for row in _discovered(offline.provisioner.directory, last)
         if _wanted(row, model.lower(), domain.lower())
     ]
     if as_json:
@@ -76,6 +86,16 @@ def _rows(directory: DirectoryIndex) -> list[dict[str, object]]:
     return rows
 
 
+def _discovered(directory: DirectoryIndex, last: dict[str, dict[str, object]]) -> list[dict[str, object]]:
+    """Phones of the journal that asked by PnP and are in no account."""
+    return [
+        {"mac": mac, "model": record["model"], "accounts": "", "state": "discovered"}
+        | {key: record[key] for key in (*_LAST, "peer", "detail")}
+        for mac, record in sorted(last.items())
+        if record["transport"] == "pnp" and not directory.owners(mac)
+    ]
+
+
 def _wanted(row: dict[str, object], model: str, domain: str) -> bool:
     if model and str(row["model"]).lower() != model:
         return False
@@ -95,7 +115,10 @@ def _last_requests(journal: Path | None) -> dict[str, dict[str, object]]:
             except ValueError:
                 continue
             if isinstance(record, dict) and record.get("mac"):
-                last[str(record["mac"])] = {"last": record.get("at", ""), "reason": record.get("reason", "")}
+                keys = ("reason", "transport", "model", "peer", "detail")
+                last[str(record["mac"])] = {"last": record.get("at", "")} | {
+                    key: record.get(key, "") for key in keys
+                }
     return last
 
 
@@ -105,6 +128,9 @@ def _last_requests(journal: Path | None) -> dict[str, dict[str, object]]:
 @click.option("--model", default="", help="Model, where the vendor's names depend on it.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="TFTP server.")
 @click.option("--port", default=69, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--pnp", is_flag=True, help="Look for the server by SIP multicast and follow its URL.")
+@click.option("--interface", default="", help="With --pnp: name or address of the interface to send on.")
+@click.option("--pnp-port", default=5060, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="TFTP option to ask for.")
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds for one file.")
 @click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Folder for what it gets.")
@@ -115,12 +141,21 @@ def phone(
     model: str,
     host: str,
     port: int,
+    pnp: bool,
+    interface: str,
+    pnp_port: int,
     options: tuple[str, ...],
     timeout: float,
     save: Path | None,
     as_json: bool,
 ) -> None:
     """Boot a virtual phone with this MAC and show what it asks for and gets; exit 1 without its own file."""
+    if pnp:
+        found, fetches = look_for_server(
+            mac, vendor, model, interface=interface, group_port=pnp_port, timeout=timeout
+        )
+        done = show(found, fetches, _fields, as_json)
+        _finish(fetches, done, save, as_json)
     if vendor not in profiles():
         raise click.BadParameter(f"one of {', '.join(sorted(profiles()))}", param_hint="--vendor")
     try:
@@ -128,12 +163,17 @@ def phone(
         fetches = boot(vendor, mac, model, host, port, options=wanted, timeout=timeout)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if save is not None:
-        _save(fetches, save)
     done = got_own_file(fetches)
     if as_json:
         print_json({"ok": done, "fetches": [_fields(fetch) for fetch in fetches]})
-    else:
+    _finish(fetches, done, save, as_json)
+
+
+def _finish(fetches: tuple[Fetch, ...], done: bool, save: Path | None, as_json: bool) -> NoReturn:
+    """Show and keep what was fetched; the exit code tells whether the phone has its own file."""
+    if save is not None:
+        _save(fetches, save)
+    if not as_json:
         for fetch in fetches:
             click.echo(_line(fetch))
         click.echo("the phone has its own file" if done else "the phone has got no file of its own")
@@ -151,7 +191,8 @@ def _save(fetches: tuple[Fetch, ...], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for fetch in fetches:
         if fetch.data is not None:
-            flat = fetch.name.strip("/").replace("/", "_").replace("\\", "_")
+            flat = fetch.name.partition("://")[2] or fetch.name
+            flat = flat.strip("/").replace("/", "_").replace("\\", "_")
             (folder / (flat.lstrip(".") or "file")).write_bytes(fetch.data)
 
 

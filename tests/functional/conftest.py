@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,9 @@ START_SECONDS = 60.0
 class Process:
     """One ``era-ap run`` process, its log as parsed lines, and what it told systemd."""
 
-    def __init__(self, config: Path, folder: Path, role: str = "ap1", **environ: str) -> None:
+    def __init__(
+        self, config: Path, folder: Path, role: str = "ap1", prefix: Sequence[str] = (), **environ: str
+    ) -> None:
         self.told: list[str] = []
         self.log: list[dict[str, object]] = []
         self._changed = threading.Condition()
@@ -28,7 +30,7 @@ class Process:
         address = folder / "notify"
         self._notify.bind(str(address))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "era_ap", "run", role, "-c", str(config)],
+            [*prefix, sys.executable, "-m", "era_ap", "run", role, "-c", str(config)],
             stderr=subprocess.PIPE,
             env=os.environ | {"NOTIFY_SOCKET": str(address)} | environ,
         )
@@ -98,10 +100,10 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Starts daemons; ends them by pid when the test is over."""
     started: list[Process] = []
 
-    def start(config: Path, role: str = "ap1", **environ: str) -> Process:
+    def start(config: Path, role: str = "ap1", prefix: Sequence[str] = (), **environ: str) -> Process:
         folder = tmp_path / f"process{len(started)}"
         folder.mkdir()
-        started.append(Process(config, folder, role, **environ))
+        started.append(Process(config, folder, role, prefix, **environ))
         return started[-1]
 
     yield start
