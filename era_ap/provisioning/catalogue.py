@@ -169,21 +169,18 @@ class Catalogue:
 
 def build(previous: Catalogue | None, snapshot: Snapshot) -> Catalogue:
     """The catalogue of ``snapshot``; ``previous`` itself where nothing, problems included, would differ."""
-    problems = [*snapshot.problems]
-    problems += [
-        Problem(refused.reason, where, refused.detail) for where, refused in snapshot.refused.items()
+    problems = [
+        *snapshot.problems,
+        *(Problem(refused.reason, where, refused.detail) for where, refused in snapshot.refused.items()),
     ]
     entries = _entries(previous, snapshot, problems)
     templates = {key: entry.template for key, entry in entries.items() if entry.template is not None}
     constants = _read_constants(previous, snapshot.constants)
     readings = _read_models(previous, snapshot)
     models, model_problems = _combined(previous, readings)
-    problems += [*constants.problems, *model_problems, *_loose_models(models, templates)]
     problems += [problem for reading in readings.values() for problem in reading.problems]
-    problems += include_problems(templates)
-    found = tuple(
-        sorted(set(problems), key=lambda problem: (problem.where, problem.reason.code, problem.detail))
-    )
+    problems += [*constants.problems, *model_problems, *_loose_models(models, templates)]
+    found = _sorted([*problems, *include_problems(templates)])
     changed = (
         previous is None
         or templates != previous.templates
@@ -209,6 +206,12 @@ def build(previous: Catalogue | None, snapshot: Snapshot) -> Catalogue:
         _refused=MappingProxyType({where.lower(): refused for where, refused in snapshot.refused.items()}),
         _folded_statics=_fold(snapshot.statics),
         _folders=_folders(snapshot.statics),
+    )
+
+
+def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(
+        sorted(set(problems), key=lambda problem: (problem.where, problem.reason.code, problem.detail))
     )
 
 

@@ -71,13 +71,14 @@ class _Placing:
 
     def __init__(self, layout: Layout, lines: Sequence[Line], pickup: str) -> None:
         self._layout = layout
+        self._areas = layout.areas or ()
         self._lines = {line.number: line for line in lines}
         self._primary = lines[0]
         self._pickup = pickup
         self._taken: dict[int, str] = {}
         self._next: dict[tuple[str, int | None, int | None], int] = {}
         self._problems: list[Problem] = []
-        for area in layout.areas:
+        for area in self._areas:
             for number in self._lines if area.accounts else ():
                 if number <= area.size:
                     self._taken[area.first + number - 1] = f"line {number} of the phone"
@@ -104,8 +105,8 @@ class _Placing:
             return None
         kind = canonical(as_text(fields.get("type")) or _BLF)
         wish = _Wish(entry, self._known(entry, kind), line, as_text(fields.get("area")) or "")
-        if wish.area and all(area.name != wish.area for area in self._layout.areas):
-            names = ", ".join(area.name for area in self._layout.areas)
+        if wish.area and all(area.name != wish.area for area in self._areas):
+            names = ", ".join(area.name for area in self._areas)
             what = f"there is no area '{wish.area[:40]}'; there are {names}"
             self._note(entry, Reason.KEY_PLACE, what)
             return None
@@ -130,7 +131,7 @@ class _Placing:
         return line
 
     def _known(self, entry: BlfKey, kind: str) -> str | None:
-        types = {known for area in self._layout.areas for known in area.types}
+        types = {known for area in self._areas for known in area.types}
         if kind in types or not types:
             return kind
         near = difflib.get_close_matches(kind, types, n=1)
@@ -160,7 +161,7 @@ class _Placing:
 
     def _meant(self, wish: _Wish) -> tuple[Area | None, int]:
         position = wish.position or 0
-        for area in self._layout.areas:
+        for area in self._areas:
             if not _fits(area, wish):
                 continue
             if wish.module or wish.page:
@@ -175,7 +176,7 @@ class _Placing:
 
     def _free(self, wish: _Wish) -> int:
         """The number of the first free key for a wish without a position, 0 if there is none."""
-        for area in self._layout.areas:
+        for area in self._areas:
             if not _fits(area, wish) or (
                 wish.kind is not None and area.types and wish.kind not in area.types
             ):
@@ -197,7 +198,7 @@ class _Placing:
     def _written(self, found: Mapping[int, _Wish]) -> list[int]:
         """The numbers of the keys to write, in order: those with an entry and those to be emptied."""
         numbers = set(found)
-        for area in self._layout.areas:
+        for area in self._areas:
             end = area.first + area.size
             if area.fill == "gaps":
                 end = max((number for number in found if area.first <= number < end), default=area.first)

@@ -1,8 +1,8 @@
 """The keys and lines of a phone model: areas, types of keys, computed numbers, limits (models.yml).
 
-Owns the reading of ``keys``, ``types``, ``accounts`` and ``dialect``, and how a model takes them over along
-``like``: area by area, type by type, field by field, its own words last. Does not own which entry goes where
-(``keys``) nor what a rule computes (``rules``).
+Owns the reading of the sections ``keys``, ``types``, ``accounts``, ``dialect`` and ``constants``, and how a
+model takes them over along ``like``: area by area, type by type, field by field, its own words last. Does not
+own which entry goes where (``keys``) nor what a rule computes (``rules``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from era_ap.provisioning.rules import NAME, Rule, read_rule, whole
 if TYPE_CHECKING:
     from era_ap.provisioning.limits import Dialect
 
-SECTIONS: Final = ("accounts", "keys", "types", "dialect")
+SECTIONS: Final = ("accounts", "keys", "types", "dialect", "constants")
 
 MAX_KEYS: Final = 10_000
 LINE_NAMES: Final = frozenset({"line", "line0"})
@@ -87,16 +87,20 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is known of one model. No ``areas``: its keys are only numbered. ``lines`` is 0 if not known."""
+    """What is known of one model; without ``areas`` its keys are only numbered, ``lines`` of 0 is not known.
 
-    areas: tuple[Area, ...]
+    ``constants`` are words of the vendor and defaults, below those of domain and site.
+    """
+
+    areas: tuple[Area, ...] | None
     lines: int
     line_fields: Fields
     dialect: Dialect | None
+    constants: Mapping[str, str]
 
     def area_at(self, place: int) -> Area | None:
         """The area that has the key of that number, None past the last key."""
-        for area in self.areas:
+        for area in self.areas or ():
             if area.first <= place < area.first + area.size:
                 return area
         return None
@@ -117,6 +121,8 @@ def read_part(entry: Mapping[str, object], bad: Bad) -> Part:
         part["dialect"] = read_limits(
             entry["dialect"], lambda key, what: bad(("dialect", key) if key else ("dialect",), what)
         )
+    if entry.get("constants") is not None:
+        part["constants"] = _constants(entry["constants"], bad)
     return part
 
 
@@ -138,10 +144,11 @@ def compile_layout(part: Part) -> Layout | None:
             areas.append(area)
             first += area.size
     return Layout(
-        areas=tuple(areas),
+        areas=tuple(areas) if "keys" in part else None,
         lines=_int(accounts.get("count", 0)),
         line_fields=_fields_of(accounts),
         dialect=dialect_of(part.get("dialect", {})),
+        constants=MappingProxyType({key: str(text) for key, text in part.get("constants", {}).items()}),
     )
 
 
@@ -305,6 +312,19 @@ def _fields(value: object, at: tuple[str | int, ...], bad: Bad) -> dict[str, obj
         if rule is not None or given is None:
             fields[str(name)] = rule
     return fields
+
+
+def _constants(value: object, bad: Bad) -> dict[str, object]:
+    if not isinstance(value, dict):
+        bad(("constants",), "is a mapping of constants to texts, for example {transport.udp: 0}")
+        return {}
+    found: dict[str, object] = {}
+    for key, text in value.items():
+        if text is None or isinstance(text, str):
+            found[str(key)] = str(text or "")
+        else:
+            bad(("constants", key), "is a text")
+    return found
 
 
 def _number(

@@ -170,11 +170,10 @@ class Models:
         ``Refused`` (MODEL_CYCLE, FIRMWARE_UNSUPPORTED).
         """
         _, template = self._of_firmware(model, firmware)
-        key = (model.lower(), (template or "").lower())
+        known = model if model in self else self.generic(model) or ""
+        key = (known.lower() if known in self else "", (template or "").lower())
         if key not in self._layouts:
-            if model not in self:
-                return self.layout(generic) if (generic := self.generic(model)) else None
-            self._layouts[key] = compile_layout(self.part(model, template))
+            self._layouts[key] = compile_layout(self.part(known, template))
         return self._layouts[key]
 
     def part(self, model: str, template: str | None = None) -> Part:

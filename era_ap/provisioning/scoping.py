@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from era_ap.directory.model import Domain
     from era_ap.provisioning.catalogue import Catalogue
     from era_ap.provisioning.gates import Gate
+    from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.resolution import Resolution
 
 
@@ -68,7 +69,7 @@ def scope_of(
         bases=found.bases,
         type=found.match.mask.type or "" if found.match else "",
         lines=lines,
-        constants=_sources(rules, domain, master, catalogue, defaults),
+        constants=_sources(rules, domain, master, catalogue, found.layout, defaults),
         reserved={
             "domain": lines[0].account.key.domain if lines else rules.master_domain,
             "sg.addr": gate_address,
@@ -109,6 +110,7 @@ def _sources(
     domain: Domain | None,
     master: Domain | None,
     catalogue: Catalogue,
+    layout: Layout | None,
     defaults: Mapping[str, str],
 ) -> tuple[ConstantSource, ...]:
     """Where ``[constants.KEY]`` is looked for, in the order of spec 6."""
@@ -116,6 +118,8 @@ def _sources(
     if master is not None and master is not domain:
         found.append(ConstantSource(f"master domain {master.name}", master.constants))
     found.append(ConstantSource(f"site {rules.site}", catalogue.constants))
+    if layout is not None and layout.constants:
+        found.append(ConstantSource("models.yml", layout.constants))
     found.append(ConstantSource("the daemon", defaults))
     return tuple(found)
 

@@ -60,7 +60,7 @@ class Values:
         if self._keys is None:
             self._keys = read_keys(self.primary(), len(self._scope.lines))
             layout = self._scope.layout
-            if layout is not None and layout.areas:
+            if layout is not None and layout.areas is not None:
                 prefix = self.constant("pickup.prefix")[0]
                 pickup = prefix if isinstance(prefix, str) and "[" not in prefix else ""
                 placed = place(self._keys, layout, self.lines() or (self.primary(),), pickup)

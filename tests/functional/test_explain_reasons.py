@@ -120,7 +120,7 @@ REFUSED: list[tuple[str, Break]] = [
         ),
     ),
     ("random-range", lambda site: site.template("T46S.cfg", "[random.0]")),
-    ("account-in-common", lambda site: site.template("yealink-common.cfg", "user = [sipuser.login]\n")),
+    ("account-in-common", lambda site: site.template("yealink/common.cfg", "user = [sipuser.login]\n")),
     (
         "blf-template-missing",
         lambda site: (site.template("T46S.cfg", FULL + "[blf]\n"), site.phone("101", MAC, blf=["102"])),

@@ -1,29 +1,41 @@
-"""The vendor packs as tests use them: this repository's storage, phones with lines and keys, filled files."""
+"""The vendor packs as tests use them: this repository's storage, phones with lines and keys, filled files.
+
+``ERA_AP_GOLDEN=write`` makes ``golden`` write tests/data/golden anew instead of comparing with it.
+"""
 
 from __future__ import annotations
 
+import datetime
+import os
 import random
 import re
-from collections.abc import Mapping
 from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 from era_ap.directory.model import read_account
 from era_ap.provisioning.catalogue import Catalogue, Snapshot, TextFile, build
 from era_ap.provisioning.language import Template
+from era_ap.provisioning.layout import Layout
 from era_ap.provisioning.render import Budget, ConstantSource, Line, Rendering, Scope, render
 
 ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "data" / "golden"
+WRITING = os.environ.get("ERA_AP_GOLDEN") == "write"
 MAC = "001565aabbcc"
+TODAY = datetime.date(2026, 7, 1)
 OPTIONS = ("passwords", "provisioning", "firmware", "syslog", "vlan")
-YEALINK_LINE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+ = .*|#.*|", re.DOTALL)
-EXTENSION = {"Yealink": "cfg", "Snom": "htm", "Grandstream": "xml"}
+EXTENSIONS = ("cfg", "xml", "htm", "txt", "cnf.xml", "cnf", "conf")
+LEFT_OVER = re.compile(
+    rb"\[(?:sipuser|account|blf|constants|nslookup|include|random)[.,]|\[(?:blf|accounts)\]"
+)
 
 
 @cache
 def storage() -> Catalogue:
     folder = ROOT / "templates"
-    files = {path.name: TextFile(path.name, path.read_bytes(), path.name) for path in folder.iterdir()}
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    files = {name: TextFile(name, path.read_bytes(), name) for name, path in paths.items()}
     constants = TextFile("demo.cfg", (ROOT / "constants" / "demo.cfg").read_bytes(), "1")
     return build(None, Snapshot(templates=files, constants=constants, statics={}))
 
@@ -32,14 +44,37 @@ def vendor_of(model: str) -> str:
     return str(storage().models.facts(model)["vendor"])
 
 
-def keys_of(model: str) -> dict[str, int]:
-    keys = storage().models.facts(model).get("keys", {})
-    assert isinstance(keys, Mapping)
-    return {str(area): int(str(count)) for area, count in keys.items()}
+def layout_of(model: str) -> Layout:
+    layout = storage().models.layout(model)
+    assert layout is not None, model
+    return layout
 
 
-def models() -> list[str]:
-    return [model.name for model in storage().models]
+def models(folder: str = "") -> list[str]:
+    """All models, or those of one folder of templates/, that have a template."""
+    found = storage().models
+    return [model.name for model in found if folder in ("", model.folder) and _template(model.name, "")]
+
+
+def accounts_of(model: str) -> int:
+    return min(3, layout_of(model).lines or 3)
+
+
+def types_of(model: str) -> list[str]:
+    """Types that every key of the model can have; blf first."""
+    areas = layout_of(model).areas or ()
+    known = [set(area.types) - {"none"} for area in areas]
+    return sorted(set.intersection(*known) if known else (), key=lambda kind: (kind != "blf", kind))
+
+
+def keys(model: str, lines: int, types: tuple[str, ...] = ("blf",)) -> list[dict[str, str]]:
+    """An entry for every free key of the phone and of all its side-cars, of ``types`` in turn."""
+    free = 0
+    for area in layout_of(model).areas or ():
+        free += area.size - len(area.reserved) * area.pages * max(area.modules, 1)
+        free -= min(lines, area.size) if area.accounts else 0
+    found = islice(cycle(types), free)
+    return [{"type": kind, "number": f"2{n:02}", "label": f"Key {n}"} for n, kind in enumerate(found, 1)]
 
 
 def lines_of(model: str, count: int, blf: object, **fields: str) -> tuple[Line, ...]:
@@ -55,35 +90,22 @@ def lines_of(model: str, count: int, blf: object, **fields: str) -> tuple[Line, 
     return tuple(lines)
 
 
-def keys(model: str, lines: int) -> list[dict[str, str]]:
-    """BLF entries for every key of the phone, and for one whole side-car where it has one."""
-    count = keys_of(model)
-    if vendor_of(model) == "Grandstream":
-        of_phone = count.get("multi") or count.get("virtual", 0) - lines
-    else:
-        of_phone = count.get("memory") or count.get("line", 0) - lines
-    of_module = count.get("module", 0) if model.endswith("-EXP") or vendor_of(model) == "Snom" else 0
-    entries = [{"number": f"2{n:02}", "label": f"Key {n}"} for n in range(1, of_phone + of_module + 1)]
-    if model.endswith("-EXP"):
-        for place, entry in enumerate(entries):
-            entry["module"] = "0" if place < of_phone else "1"
-            if place >= of_phone:
-                entry["position"] = str(place - of_phone + 1)
-    return entries
-
-
-def scope_of(model: str, lines: tuple[Line, ...], kind: str = "", **constants: str) -> Scope:
+def scope_of(
+    model: str, lines: tuple[Line, ...], kind: str = "", firmware: str | None = None, **constants: str
+) -> Scope:
     catalogue = storage()
+    layout = catalogue.models.layout(model, firmware) if model else None
     defaults = {"server.addr": "192.0.2.1", "sg.port": "5060", "sg.proto": "udp", "sg.register": "on"}
     defaults |= {"phone.mac": MAC, "phone.mac_upper": MAC.upper(), "phone.model": model} if lines else {}
     return Scope(
         templates=catalogue.template,
-        bases=catalogue.models.bases(model) if model else (),
+        bases=catalogue.models.bases(model, firmware) if model else (),
         type=kind,
         lines=lines,
         constants=(
             ConstantSource("domain", constants),
             ConstantSource("site", catalogue.constants),
+            ConstantSource("models.yml", layout.constants if layout is not None else {}),
             ConstantSource("daemon", defaults),
         ),
         reserved={"domain": "a.example.com", "sg.addr": "192.0.2.10"},
@@ -91,35 +113,52 @@ def scope_of(model: str, lines: tuple[Line, ...], kind: str = "", **constants: s
         rng=random.Random(1),
         new_id=lambda: "id",
         missing_is_error=True,
+        layout=layout,
     )
 
 
-def template_of(model: str, kind: str = "") -> Template:
-    ending = kind or EXTENSION[vendor_of(model)]
-    for base in storage().models.bases(model):
-        for name in (f"{base}.{ending}",) if kind else (base, f"{base}.{ending}"):
+def _template(model: str, kind: str, firmware: str | None = None) -> Template | None:
+    for base in storage().models.bases(model, firmware):
+        names = (f"{base}.{kind}",) if kind else (base, *(f"{base}.{ending}" for ending in EXTENSIONS))
+        for name in names:
             template = storage().template(name)
             if template is not None:
                 return template
-    raise AssertionError(f"no template for {model}")
+    return None
 
 
-def filled(model: str, accounts: int = 1, blf: object = None, kind: str = "", **constants: str) -> Rendering:
-    scope = scope_of(model, lines_of(model, accounts, blf), kind, **constants)
-    return render(template_of(model, kind), scope, Budget(lambda: 0.0))
+def template_of(model: str, kind: str = "", firmware: str | None = None) -> Template:
+    template = _template(model, kind, firmware)
+    assert template is not None, f"no template for {model}"
+    return template
+
+
+def filled(
+    model: str,
+    accounts: int = 1,
+    blf: object = None,
+    kind: str = "",
+    firmware: str | None = None,
+    **constants: str,
+) -> Rendering:
+    scope = scope_of(model, lines_of(model, accounts, blf), kind, firmware, **constants)
+    return render(template_of(model, kind, firmware), scope, Budget(lambda: 0.0))
 
 
 def all_options() -> dict[str, str]:
     return {f"use.{option}": option for option in OPTIONS}
 
 
-def accounts_of(model: str) -> int:
-    return min(3, keys_of(model).get("accounts", 3))
+def golden(folder: str, name: str, data: bytes) -> None:
+    path = GOLDEN / folder / name
+    if WRITING:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    assert path.read_bytes() == data, f"{path} differs; ERA_AP_GOLDEN=write makes it anew"
 
 
-def yealink_values(data: bytes) -> list[tuple[str, str]]:
-    lines = data.decode().split("\n")
-    assert lines[0] == "#!version:1.0.0.1"
-    assert all(YEALINK_LINE.fullmatch(line) for line in lines), lines
-    pairs = [line.partition(" = ") for line in lines if line and not line.startswith("#")]
-    return [(key, value) for key, _, value in pairs]
+def golden_file(folder: str, model: str, accounts: int, full: bool, ending: str) -> None:
+    """The file of a phone with all options on; ``full``: with a key on every place."""
+    blf = keys(model, accounts) if full else None
+    data = filled(model, accounts, blf, **all_options()).data
+    golden(folder, f"{model}-{accounts}-{'keys' if full else 'plain'}.{ending}", data)

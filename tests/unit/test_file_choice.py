@@ -15,7 +15,7 @@ from era_ap.provisioning.resolution import resolve
 
 TEMPLATES = [
     "T46S", "T46S.boot", "T28P.cfg", "T28P.xml", "D735", "VVX400-5", "GXP2170.XML", "own-common",
-    "yealink-common.cfg", "T46S.special", "models.yml",
+    "yealink/common.cfg", "T46S.special", "models.yml",
 ]  # fmt: skip
 MODELS = """
 T46U: {like: T46S, aliases: [SIP-T46U]}
@@ -89,7 +89,7 @@ def world():
         ("E6 b5 type of the domain's mask", "own-001565000001.cfg", "T46S.special"),
         ("E6 b5 mask without type", "001565000001.special", "T46S"),
         ("E6 b5 common file", "own.cfg", "own-common"),
-        ("E6 common file of a vendor", "y000000000066.cfg", "yealink-common.cfg"),
+        ("E6 common file of a vendor", "y000000000066.cfg", "yealink/common.cfg"),
         ("E6 common file without template", "y000000000000.boot", Reason.COMMON_TEMPLATE_MISSING),
         ("E7 no model", "001565000005.cfg", Reason.MODEL_MISSING),
         ("E8 model in another case", "001565000002.cfg", "T46S"),

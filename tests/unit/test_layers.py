@@ -67,6 +67,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.provisioning.trace",
         "era_ap.provisioning.trust",
         "era_ap.provisioning.values",
+        "era_ap.provisioning.walk",
         "era_ap.provisioning.wellformed",
         "era_ap.sip.decision",
         "era_ap.sip.dialog",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from packs import filled, lines_of, scope_of, template_of, vendor_of, yealink_values
+from packs import filled, lines_of, scope_of, template_of, vendor_of
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.escape import legal, text_safe
@@ -20,15 +20,20 @@ HOSTILE = (
     "]]>",
     "-->",
     "[constants.domain]",
+    "{position}",
 )
-text = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
-shapes = st.sampled_from(["T46S-EXP", "T30", "T28P", "D735", "GXP2170-EXP", "GRP2614", "GXP1628"])
+# The separator of Snom's keys is left out: what becomes of it is another test's matter.
+character = st.characters(codec="utf-8", exclude_characters="|")
+text = st.one_of(st.sampled_from(HOSTILE), st.text(character, min_size=1, max_size=40))
+shapes = st.sampled_from(["T46S", "T30", "T28P", "D735", "GXP2170", "GRP2614", "GXP1628"])
+WITH_MODULE = ("T46S", "D735", "GXP2170")
 
 
 def rows(model: str, data: bytes) -> list[tuple[str, str]]:
     """Each setting with its value, and each label with the place it stands at."""
     if vendor_of(model) == "Yealink":
-        return yealink_values(data)
+        parts = [line.partition(" = ") for line in data.decode().split("\n")]
+        return [(key, value) for key, _, value in parts]
     found = []
     for place, element in enumerate(etree.fromstring(data).iter(tag=etree.Element)):
         found.append(
@@ -44,7 +49,7 @@ def test_data_is_data_wherever_it_lands(
     model: str, name: str, password: str, label: str, number: str
 ) -> None:
     entry = {"number": number, "label": label}
-    if model.endswith("-EXP"):
+    if model in WITH_MODULE:
         entry |= {"module": "1", "position": "4"}
     try:
         scope = scope_of(model, lines_of(model, 2, [entry], name=name, password=password))

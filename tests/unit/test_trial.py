@@ -95,7 +95,7 @@ def test_common_files_of_own_and_built_in_masks(site: Site) -> None:
     masks = [{"mask": "a*.com", "template": "common.cfg"}, {"mask": "b*.com", "template": "nowhere.cfg"}]
     site.domain("example.com", ap_options={"masks": masks})
     site.template("common.cfg", "user = [sipuser.login]\n")
-    site.template("yealink-common.cfg", "[include.nowhere.inc]")
+    site.template("yealink/common.cfg", "[include.nowhere.inc]")
     found = {problem.reason: problem.where for problem in tried(site)}
     assert found.pop(Reason.INCLUDE_MISSING).startswith("mask 'y000000000*.cfg' (built-in mask ")
     assert found == {

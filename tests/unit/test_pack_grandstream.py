@@ -1,0 +1,111 @@
+"""The Grandstream pack: aliases and P-codes, computed numbers, golden files."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from lxml import etree
+from packs import MAC, accounts_of, all_options, filled, golden_file, keys, models, storage, types_of
+
+from era_ap.provisioning.names import MaskTable, builtin_masks
+
+
+@pytest.mark.parametrize("model", models("grandstream"))
+def test_every_model_keeps_to_its_dialect(model: str) -> None:
+    accounts = accounts_of(model)
+    for blf in (None, keys(model, accounts), keys(model, accounts, tuple(types_of(model)) or ("blf",))):
+        check(filled(model, accounts, blf, **all_options()).data)
+
+
+def check(data: bytes) -> None:
+    root = etree.fromstring(data)
+    assert (root.tag, root.get("version")) == ("gs_provision", "1")
+    assert root.findtext("mac") == MAC
+    config = root.find("config")
+    assert config is not None
+    names = []
+    for element in config.iterchildren(tag=etree.Element):
+        assert element.text
+        if config.get("version") == "2":
+            assert element.tag == "item"
+            assert element.keys() == ["name"]
+            names.append(element.get("name"))
+        else:
+            assert re.fullmatch(r"P[1-9][0-9]*", element.tag)
+            assert not element.attrib
+            names.append(element.tag)
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["plain", "keys"])
+@pytest.mark.parametrize(
+    ("model", "accounts"), [(model, n) for model in ("GXP2170", "GRP2614", "GXP1628") for n in (1, 3)]
+)
+def test_a_model_gives_its_golden_file(model: str, accounts: int, full: bool) -> None:
+    golden_file("grandstream", model, min(accounts, accounts_of(model)), full, "xml")
+
+
+def items(data: bytes) -> dict[str, str | None]:
+    root = etree.fromstring(data)
+    return {each.get("name") or each.tag: each.text for each in root.iterfind("config/*")}
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "values"),
+    [("GXP1628", "P130", "012"), ("GXP2170", "account.1.sip.transport", ("UDP", "TCP", "TlsOrTcp"))],
+)
+def test_the_transport_is_that_of_the_gate(model: str, name: str, values: tuple[str, ...]) -> None:
+    for proto, value in zip(("udp", "tcp", "tls"), values, strict=True):
+        assert items(filled(model, **{"sg.proto": proto}).data)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [
+        ("GXP1628", "P31", "0"),
+        ("GXP2170", "account.1.sip.registration", "No"),
+        ("GXP1628", "P34", None),
+        ("GXP2170", "account.1.sip.subscriber.password", None),
+    ],
+)
+def test_a_phone_without_registration(model: str, name: str, value: str | None) -> None:
+    assert items(filled(model, **{"sg.register": "off"}).data)[name] == value
+    assert items(filled(model).data)[name] != value
+
+
+def test_a_phone_gets_no_binary_file() -> None:
+    match = MaskTable(builtin_masks()).match(f"cfg{MAC}")
+    names = [f"grandstream/{base}.{match.mask.type}" for base in ("GXP2170", "GXP1628")]
+    assert [name for name in names if storage().template(name)] == []
+
+
+def test_accounts_have_the_codes_of_their_number() -> None:
+    found = items(filled("GXP2120", 6).data)
+    users = ["P35", "P404", "P504", "P604", "P1704", "P1804"]
+    assert [found[code] for code in users] == [str(100 + n) for n in range(1, 7)]
+
+
+def test_keys_have_the_codes_of_their_number() -> None:
+    found = items(filled("GXP2124", 1, [str(200 + n) for n in range(1, 25)]).data)
+    values = {1: "P303", 7: "P321", 8: "P356", 18: "P396", 19: "P1443", 24: "P1463"}
+    assert {n: found[code] for n, code in values.items()} == {n: str(200 + n) for n in values}
+    assert [found[code] for code in ("P323", "P329", "P353", "P393", "P1440", "P1460")] == ["1"] * 6
+    assert [found[code] for code in ("P301", "P319", "P354", "P1441")] == ["0"] * 4
+
+
+def test_virtual_keys_between_others_are_emptied_and_those_of_lines_left_alone() -> None:
+    blf = [
+        {"number": "201"},
+        {"number": "202", "position": "5", "line": "2"},
+        {"number": "203", "module": "1"},
+    ]
+    found = items(filled("GXP2170", 2, blf).data)
+    modes = {name: value for name, value in found.items() if name.endswith("keyMode")}
+    assert modes == {
+        "pks.vpk.3.keyMode": "BLF",
+        "pks.vpk.4.keyMode": "None",
+        "pks.vpk.5.keyMode": "BLF",
+        "pks.ext.1.keyMode": "BLF",
+    }
+    assert (found["pks.vpk.5.account"], found["pks.ext.1.account"]) == ("1", "Account1")
