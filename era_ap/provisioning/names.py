@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,8 @@ class Mask:
 
     ``type`` is the last part of the template's name, ``template`` the whole name (then the file is common to
     many phones and filled with constants only); ``origin`` says where the mask stands; ``vendor`` is a
-    remark.
+    remark. ``is_corrected``: overrides belong to such files; not to the side files of the built-in masks with
+    a type (boot, web, directory …), whose keys are others than the phone's.
     """
 
     text: str
@@ -75,6 +76,7 @@ class Mask:
     template: str | None
     origin: str
     vendor: str = ""
+    is_corrected: bool = True
 
     @property
     def pattern(self) -> str:
@@ -203,7 +205,8 @@ def builtin_masks() -> tuple[Mask, ...]:
     text = resources.files("era_ap").joinpath("data/masks.yml").read_text(encoding="utf-8")
     masks = []
     for number, entry in enumerate(yaml.load(text, Loader=yaml.BaseLoader), 1):  # noqa: S506 - text scalars only
-        masks.append(compile_mask(entry, f"built-in mask {number}"))
+        mask = compile_mask(entry, f"built-in mask {number}")
+        masks.append(replace(mask, is_corrected=mask.type is None))
     return tuple(masks)
 
 

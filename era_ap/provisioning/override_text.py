@@ -1,10 +1,10 @@
 """Correcting a filled text file line by line, without touching any other byte (spec 8).
 
-Owns which lines a path means and where a new line goes. A path is a key, or ``"[section] key"``. A key that
-stands several times in its section is corrected everywhere; in a list the n-th use of a path means its n-th
-occurrence and further ones are added. A key without a section means the first section that has it. New lines
-are written like the lines around them, at the end of the section or file, before a closing marker; a missing
-section is made at the end. Does not own how lines are written (``dialect``).
+Owns which lines a path means and where a new line goes. A path is a key, or ``"[section] key"`` (Fanvil:
+``"<SECTION> key"``). A key that stands several times in its section is corrected everywhere; in a list the
+n-th use of a path means its n-th occurrence and further ones are added. A key without a section means the
+first section that has it. New lines are written like the lines around them, at the end of the section or
+file, before a closing marker; a missing section is made at the end. How lines are written is ``dialect``'s.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TICK_EVERY: Final = 1000
-_SECTIONED: Final = re.compile(r"\[([^\[\]]+)\]\s*(\S.*)")
+_SECTIONED: Final = re.compile(r"(?:\[([^\[\]]+)\]|<([^<>]+)>)\s*(\S.*)")
+_SET_PREFIX: Final = re.compile(r"SET\s+(?=\S)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -84,6 +85,8 @@ class TextEditor:
         """Give the key a value, or remove its line where ``value`` is None."""
         self._tick()
         section, key = _split_path(path)
+        if self._dialect is Dialect.SET:
+            key = _SET_PREFIX.sub("", key, count=1)
         rows = self._find(section, key)
         if use is not None:
             rows = rows[use : use + 1]
@@ -208,7 +211,7 @@ class TextEditor:
 
 def _split_path(path: str) -> tuple[str | None, str]:
     match = _SECTIONED.fullmatch(path.strip())
-    section, key = (match[1].strip(), match[2]) if match else (None, path)
+    section, key = ((match[1] or match[2]).strip(), match[3]) if match else (None, path)
     key = key.strip()
     if not key or path != text_safe(path) or is_comment(key):
         raise Refused(Reason.OVERRIDE_FORM, f"{path[:120]!r} is no key")

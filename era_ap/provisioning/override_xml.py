@@ -279,7 +279,7 @@ def _merge_children(
         _merge_attributes(match, element, here, changes)
         if next(element.iterchildren("*"), None) is not None:
             _merge_children(match, element, here, changes, tick)
-        elif element.text or not match.keys():
+        elif element.text or not set(element.attrib) - set(_IDENTITY):
             before = match.text or ""
             for child in list(match):
                 match.remove(child)

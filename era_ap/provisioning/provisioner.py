@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from era_ap.provisioning.trust import Trust
 
 
+WARNINGS_TOLD = 3
+
+
 @dataclass(frozen=True, slots=True)
 class StaticHit:
     """A ready-made file of ``configs/`` answers the request; an edge reads it."""
@@ -119,7 +122,10 @@ class Provisioner:
     def fill(self, filling: Filling, rendering: Rendering, now: float) -> Content:
         """Make the answer of a finished rendering and keep it for repetition."""
         reason = Reason.RENDERED if filling.scope.lines else Reason.COMMON
-        content = Content(rendering.data, reason, filling.subject, rendering.kind is Kind.XML)
+        subject = (
+            replace(filling.subject, detail=_warned(rendering)) if rendering.warnings else filling.subject
+        )
+        content = Content(rendering.data, reason, subject, rendering.kind is Kind.XML)
         files = (filling.template.name, *rendering.files)
         again = content if reason is Reason.COMMON else replace(content, reason=Reason.REUSED)
         self._kept.put(
@@ -248,6 +254,13 @@ def subject_of(found: Resolution) -> Subject:
         model=found.model,
         revision=_revision(found),
     )
+
+
+def _warned(rendering: Rendering) -> str:
+    """The first warnings of a rendering, for the journal; ``explain`` has them all."""
+    told = [f"{problem.reason.code} at {problem.where}: {problem.detail}" for problem in rendering.warnings]
+    more = f"; and {len(told) - WARNINGS_TOLD} more" if len(told) > WARNINGS_TOLD else ""
+    return "; ".join(told[:WARNINGS_TOLD]) + more
 
 
 def _revision(found: Resolution) -> str:

@@ -63,7 +63,7 @@ def render(template: Template, scope: Scope, budget: Budget, *, trace: bool = Fa
         expansion = maker(scope, kind, meter, template.encoding, budget.depth)
         text = expansion.fill(template)
         changes: tuple[TraceEntry, ...] = ()
-        if scope.lines and scope.lines[0].device.override:
+        if scope.lines and scope.is_corrected and scope.lines[0].device.override:
             text, changes = override.apply(text, kind, scope.lines[0], expansion, meter)
         expansion.check_known()
         data = _encoded(text, kind, scope.layout.dialect if scope.layout is not None else None)

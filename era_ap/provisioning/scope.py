@@ -61,6 +61,7 @@ class Scope:
     new_id: Callable[[], str]
     missing_is_error: bool = False
     required: tuple[str, ...] = ("sipuser.login", "sipuser.password")
+    is_corrected: bool = True
     layout: Layout | None = None
     problems: tuple[Problem, ...] = ()
 

@@ -384,3 +384,9 @@ def test_built_in_masks_are_all_different_and_name_their_vendor():
     masks = builtin_masks()
     assert len({mask.text.lower() for mask in masks}) == len(masks) > 100
     assert all(mask.vendor for mask in masks)
+
+
+def test_overrides_belong_to_a_phones_own_configuration_and_not_to_its_side_files():
+    assert BUILTIN.match(f"{M}.cfg").mask.is_corrected
+    assert not BUILTIN.match(f"{M}.boot").mask.is_corrected
+    assert compile_mask({"mask": "[mac].conf", "type": "conf"}, "mask 1").is_corrected

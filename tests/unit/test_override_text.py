@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from filling import Clock, account, constants, fill, lines, rendering, scope
 
@@ -217,3 +219,20 @@ def test_many_corrections_stop_at_the_time_limit() -> None:
 )
 def test_dialects(text: str, dialect: Dialect) -> None:
     assert detect([line for line, _ in split_lines(text)]) is dialect
+
+
+def test_a_key_may_be_written_with_the_set_of_its_dialect() -> None:
+    assert overridden("SET A 1\nSET B 2\n", {"SET B": "3"}) == "SET A 1\nSET B 3\n"
+
+
+def test_a_fanvil_section_may_be_written_as_in_the_file() -> None:
+    text = "<<VOIP CONFIG FILE>>Version:2\n<A MODULE>\nBar     :1\n<B MODULE>\nBar     :2\n<<END OF FILE>>\n"
+    assert overridden(text, {"<B MODULE> Bar": "3"}) == text.replace(":2\n", ":3\n")
+
+
+def test_a_side_file_is_not_corrected() -> None:
+    corrected = scope(lines=lines(account(override={"a": "2"})))
+    side = replace(corrected, is_corrected=False)
+    template = parse("model.boot", "a = 1\n")
+    assert render(template, corrected, Budget(Clock())).data == b"a = 2\n"
+    assert render(template, side, Budget(Clock())).data == b"a = 1\n"

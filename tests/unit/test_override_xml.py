@@ -223,3 +223,13 @@ def test_the_trace_has_paths_and_effects() -> None:
 
 def test_the_kind_is_that_of_the_root() -> None:
     assert parse("x", SNOM).kind.value == "xml"
+
+
+def test_an_element_without_text_empties_the_one_it_replaces() -> None:
+    text = '<s><u idx="1" p="R">old</u><u idx="2">b</u></s>'
+    assert etree.fromstring(overridden(text, '<u idx="1"/>')).findtext("u") == ""
+    assert "old" not in overridden(text, '<u idx="1"/>')
+
+
+def test_a_fragment_of_attributes_alone_leaves_the_text() -> None:
+    assert "old" in overridden('<s><u idx="1">old</u></s>', '<u idx="1" p="RW"/>')

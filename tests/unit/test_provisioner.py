@@ -184,3 +184,11 @@ def test_constants_are_looked_for_in_the_order_of_the_specification(site: Site) 
 def test_phones_of_a_domain_whose_settings_are_not_readable_get_nothing(site: Site) -> None:
     (site.root / "directory/a.example.com/domain.yml").write_text("- 1\n")
     assert World(site.root).reason() is Reason.DOMAIN_INVALID
+
+
+def test_warnings_of_a_rendering_are_in_its_record(site: Site) -> None:
+    site.template("T46S.cfg", "a = [sipuser.nope]\nb = [constants.gone]\n")
+    answer = World(site.root).ask()
+    assert isinstance(answer, Content)
+    assert "field-missing at T46S.cfg:1" in answer.subject.detail
+    assert "constant-missing at T46S.cfg:2" in answer.subject.detail
