@@ -30,16 +30,23 @@ _BARE_MAC = re.compile(
     re.IGNORECASE,
 )
 
+_SCRIPTS = frozenset({"php", "cgi", "asp", "aspx", "jsp"})
+_MAIN = ("", "cfg", "xml", "htm", "txt")
+
 
 @dataclass(slots=True)
 class Resolution:
-    """What is known about one requested name; filled in step by step until done or refused."""
+    """What is known about one requested name; filled in step by step until done or refused.
+
+    ``mac_beside``: the MAC is not from the name, but from the query or a hint.
+    """
 
     name: str
     path: str = ""
     static: StaticFile | None = None
     match: NameMatch | None = None
     mac: str = ""
+    mac_beside: bool = False
     owner: Phone | Conflict | None = None
     model: str = ""
     firmware: str | None = None
@@ -99,6 +106,7 @@ def _find(
     if no_mask is not None:
         if not _take_hint(found, no_mask, masks, query, mac_hint):
             raise no_mask
+        found.mac_beside = True
         admit(found)
     if found.mac:
         _find_phone(found, directory)
@@ -163,10 +171,10 @@ def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:
     found.firmware = str(firmware) if firmware else None
     found.bases = catalogue.models.bases(found.model, found.firmware)
     found.layout = catalogue.models.layout(found.model, found.firmware)
-    if match is None:
-        found.candidates = _hinted_candidates(found)
-    elif match.mask.type:
+    if match is not None and match.mask.type:
         found.candidates = tuple(f"{base}.{match.mask.type}" for base in found.bases)
+    elif match is None or found.mac_beside:
+        found.candidates = _candidates_beside(found)
     else:
         found.candidates = _main_candidates(found.bases, match.extension)
     found.template = _first_template(found, catalogue, Reason.TEMPLATE_MISSING)
@@ -176,16 +184,24 @@ def _main_candidates(bases: tuple[str, ...], extension: str) -> tuple[str, ...]:
     return tuple(name for base in bases for name in ((base, f"{base}.{extension}") if extension else (base,)))
 
 
-def _hinted_candidates(found: Resolution) -> tuple[str, ...]:
-    """Templates for a name without a MAC: ``<model>.<name>``; the main one only for the model's own name.
+def _candidates_beside(found: Resolution) -> tuple[str, ...]:
+    """Templates for a name without a MAC: ``<model>.<name>``, and the main one where the name means that.
 
     So a phone that asks for firmware or a picture under its own User-Agent never gets a configuration.
     """
     name = found.path.rpartition("/")[2]
-    stem, _, extension = name.partition(".")
+    stem, _, extension = name.rpartition(".") if "." in name else (name, "", "")
     own = tuple(f"{base}.{name}" for base in found.bases) if name else ()
-    is_main = not name or stem.lower() in {base.lower() for base in found.bases}
-    return (*own, *(_main_candidates(found.bases, extension) if is_main else ()))
+    is_main = (
+        not name
+        or extension.lower() in _SCRIPTS
+        or stem.lower() in {base.lower() for base in found.bases}
+        or (found.match is not None and not extension)
+    )
+    if not is_main:
+        return own
+    kinds = dict.fromkeys((extension.lower(), *_MAIN))
+    return (*own, *(f"{base}.{kind}" if kind else base for base in found.bases for kind in kinds))
 
 
 def _first_template(found: Resolution, catalogue: Catalogue, otherwise: Reason) -> Template:
