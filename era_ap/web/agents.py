@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from era_ap.sip.vendors import Vendors
 
 _MAC: Final = re.compile(
-    r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{12}|[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5})(?![0-9A-Fa-f])"
+    r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{12}|[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5})(?![0-9A-Za-z])"
 )
 _REMEMBERED: Final = 4096
 _LONGEST: Final = 512
