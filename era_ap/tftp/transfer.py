@@ -126,24 +126,27 @@ class ReadTransfer(Machine):
         """The request came again: a source that has had all packets of the unanswered gets one more."""
         spent = self._packets >= self._timing.unanswered_packets
         if spent and not self.answered and self._awaited is not None:
-            self.idle_since = now
-            self._repeat(now)
-            self._deadline = self._give_up_at()
+            self.idle_since = self._deadline = now
+            self._packets = self._timing.unanswered_packets - 1
+            self.handle_timer(now)
 
     def handle_timer(self, now: float) -> None:
         """To be called at ``next_deadline`` or later; earlier calls do nothing."""
         if now < self._deadline or self._deadline == OVER:
             return
+        at_last_block = self._at_last_block()
         if self._awaited is None:
             self.fail(Reason.STORAGE_BUSY)
-        elif now >= self._give_up_at() or self._last_is_spent():
+        elif now >= self._give_up_at() or (at_last_block and self._repeats >= self._timing.last_repeats):
             self._finish(Reason.PEER_SILENT)
         elif not self.answered and self._packets >= self._timing.unanswered_packets:
             self._deadline = self._give_up_at()
         else:
             # The last block's repeats are few and so spread wider.
-            self.round_trip.back_off(4.0 if self._repeats and self._at_last_block() else 2.0)
-            self._repeat(now)
+            self.round_trip.back_off(4.0 if self._repeats and at_last_block else 2.0)
+            self._repeats += 1
+            self._advance(now)
+            self.retransmits += len(self._out)
             if self._repeats % _HUSH_AFTER == 0 and not self.round_trip.fixed:
                 # A client that has it all and whose ACK was lost may ignore our repeats, which keep its own
                 # timer from running out: be quiet for once, so that it says its ACK again.
@@ -156,9 +159,6 @@ class ReadTransfer(Machine):
 
     def _at_last_block(self) -> bool:
         return self.answered and self._sent == self._last == self.blocks + 1
-
-    def _last_is_spent(self) -> bool:
-        return self._at_last_block() and self._repeats >= self._timing.last_repeats
 
     def _receive_other(self, data: bytes, now: float) -> None:
         """Everything but exactly the one ACK that is awaited."""
@@ -228,8 +228,3 @@ class ReadTransfer(Machine):
         self._awaited = None
         self._deadline = now + self._timing.budget
         return False
-
-    def _repeat(self, now: float) -> None:
-        self._repeats += 1
-        self._advance(now)
-        self.retransmits += len(self._out)

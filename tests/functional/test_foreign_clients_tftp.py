@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import socket
 import subprocess
@@ -291,3 +292,31 @@ def test_a_thousand_half_open_requests_do_not_keep_a_good_client_waiting(
     server.wait_for(
         lambda _: sum(r["reason"] in ("peer-gone", "peer-silent") for r in server.reports) >= 1000, 30
     )
+
+
+def test_without_descriptors_the_oldest_transfers_give_way(tmp_path: Path) -> None:
+    need("curl")
+    running = Server()
+    resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        with ExitStack() as stack:
+            for _ in range(300):
+                sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                sock.sendto(b"\0\x015120\0octet\0", ("127.0.0.1", running.ports[0]))
+            running.wait_for(lambda report: report["reason"] == "transfer-limit")
+            for _ in range(200):  # refused at first: the others have only just begun
+                run(
+                    "curl",
+                    "-s",
+                    "-m",
+                    "5",
+                    "-o",
+                    tmp_path / "good",
+                    f"tftp://127.0.0.1:{running.ports[0]}/20000",
+                )
+                if (tmp_path / "good").exists():
+                    break
+            assert (tmp_path / "good").read_bytes() == expected("20000")
+            running.wait_for(lambda report: report["reason"] == "evicted")
+    finally:
+        running.close()

@@ -59,6 +59,11 @@ class Intake:
         self._run = run
         self._clock = clock
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any transfer runs or any file is being looked up."""
+        return bool(self._table or self.pending)
+
     def receive(self, data: bytes, peer: Peer, local: Local, listener: Listener, now: float) -> None:
         """A datagram came to a main port."""
         if data[:2] not in (b"\x00\x01", b"\x00\x02"):

@@ -58,6 +58,41 @@ class SinkThreads:
             self._pool = None
 
 
+class SweepTimer:
+    """The one timer; ``resting`` while it is not set, or set only to tidy up."""
+
+    def __init__(self, reactor: Any, work: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._work = work
+        self._call: Any = None
+        self.resting = True
+
+    def arm(self, transfers: int) -> None:
+        """Sweep soon: something is going on; less often where that means going through very many."""
+        self._set(max(_SWEEP, transfers * _SWEEP_A_TRANSFER))
+        self.resting = False
+
+    def rest(self) -> None:
+        """Sweep once more, later."""
+        self._set(_REST)
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self.resting = True
+
+    def _set(self, seconds: float) -> None:
+        self.stop()
+        self._call = self._reactor.callLater(seconds, self._fire)
+
+    def _fire(self) -> None:
+        self._call = None
+        self.resting = True
+        self._work()
+
+
 class TftpServer:
     """Serves what ``opener`` opens.
 
@@ -90,8 +125,7 @@ class TftpServer:
             opener, policy, self._answers, starter, self._table, run=self._threads.run, clock=clock
         )
         self._listeners: list[Listener] = []
-        self._timer: Any = None
-        self._resting = True  # the timer, if any, only tidies up
+        self._timer = SweepTimer(reactor, self._sweep)
         self._drained: Deferred[bool] | None = None
         self._drain_end = 0.0
         reactor.addReader(self._hub)
@@ -130,7 +164,7 @@ class TftpServer:
         drained: Deferred[bool] = Deferred()
         self._drained = drained
         self._drain_end = self._clock() + limit
-        self._arm(busy=True)
+        self._timer.arm(len(self._table))
         return drained
 
     def stop(self) -> None:
@@ -138,9 +172,7 @@ class TftpServer:
         self._intake.accepting = False
         self._intake.pending.clear()
         self._table.end_all(Reason.STOPPED, self._clock())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.stop()
         self._finish_drain(False)
         self._reactor.removeReader(self._hub)
         self._channels.close()
@@ -156,33 +188,23 @@ class TftpServer:
             if got is None:
                 break
             take(got[0], got[1], got[2], listener, now)
-        if self._resting and self._is_busy():
-            self._arm(busy=True)
-
-    def _is_busy(self) -> bool:
-        return bool(self._table or self._intake.pending)
-
-    def _arm(self, *, busy: bool) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        interval = max(_SWEEP, len(self._table) * _SWEEP_A_TRANSFER) if busy else _REST
-        self._resting = not busy
-        self._timer = self._reactor.callLater(interval, self._sweep)
+        if self._timer.resting and self._intake.is_busy:
+            self._timer.arm(len(self._table))
 
     def _sweep(self) -> None:
-        self._timer = None
-        self._resting = True
         now = self._clock()
         self._table.sweep(now)
         self._intake.expire(now)
         ports_left = self._channels.close_idle(now)
-        busy = self._is_busy()
+        busy = self._intake.is_busy
         if not self._intake.accepting:
             self._close_unneeded()
         if self._drained is not None and (not busy or now >= self._drain_end):
             self._finish_drain(not busy)
-        if busy or ports_left or self._drained is not None:
-            self._arm(busy=busy or self._drained is not None)
+        if busy or self._drained is not None:
+            self._timer.arm(len(self._table))
+        elif ports_left:
+            self._timer.rest()
 
     def _close_unneeded(self) -> None:
         if self._intake.pending or any(session.is_shared for session in self._table):
