@@ -96,7 +96,7 @@ class Reporter:
         if self._journal is not None:
             self._journal.write(record)
         if record.is_served:
-            self._log.info("request", **record.fields())
+            self._log.info("request", record=record)
         else:
             admitted, left_out = self._limit.admit(time.monotonic())
             if left_out:
@@ -104,4 +104,4 @@ class Reporter:
             if not admitted:
                 return
             failed = record.reason.outcome in (Outcome.BROKEN, Outcome.UNAVAILABLE)
-            (self._log.error if failed else self._log.warning)("request", **record.fields())
+            (self._log.error if failed else self._log.warning)("request", record=record)

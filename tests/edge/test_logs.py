@@ -11,7 +11,7 @@ from pathlib import Path
 
 from era_ap.errors import Reason
 from era_ap.journal import Record
-from era_ap.logs import JournalFile, _Writer
+from era_ap.logs import JournalFile, Writer
 from era_ap.provisioning.request import Subject
 
 LOG_ONE_LINE = """
@@ -62,9 +62,9 @@ def test_a_reader_that_is_stuck_costs_lines_and_never_the_caller() -> None:
         def emit(self, _: logging.LogRecord) -> None:
             assert stuck.wait(10)
 
-    writer = _Writer("test", Stuck(), waiting=10)
+    writer: Writer[str] = Writer("test", Stuck(), str, waiting=10)
     for _ in range(50):
-        writer.log.info("line")
+        writer.put("line")
     assert writer.dropped >= 39
     stuck.set()
     writer.close()
