@@ -23,6 +23,7 @@ STALL_SECONDS: Final = 30.0
 BODY_SECONDS: Final = 60.0
 
 _SLACK: Final = 64 * 1024
+_OVERHEAD: Final = 1024 * 1024
 _BAD: Final = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _QUIET: Final = logging.Logger("era_ap.web", logging.CRITICAL + 1)
 
@@ -47,7 +48,7 @@ class GuardedParser(HttpToolsProtocol):
         self.logger = _QUIET
         self.access_log = False
         self.address = ""
-        self.in_message = False
+        self.in_message = self.in_head = False
         self.family = connections
         self._octets = 0
         self._head_octets = 0
@@ -73,15 +74,20 @@ class GuardedParser(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._octets += len(data)
-        if self._octets > HEAD_BYTES + _SLACK + 2 * self.family.policy.body_bytes:
-            self._reject(b"431 Request Header Fields Too Large")
-        else:
-            super().data_received(data)
+        super().data_received(data)
+        if not self.in_message or self.transport.is_closing():
+            return
+        if self.in_head:
+            if self._octets > HEAD_BYTES + _SLACK:
+                self._reject(b"431 Request Header Fields Too Large")
+        elif self._octets > _OVERHEAD + 2 * self.family.policy.body_bytes:
+            # The app has had its chance to say no; this is what trailers and chunks without end look like.
+            self._reject(b"413 Content Too Large")
 
     def on_message_begin(self) -> None:
         """The first octet of a request."""
         self._octets = self._head_octets = 0
-        self.in_message = True
+        self.in_message = self.in_head = True
         super().on_message_begin()
         self.scope["state"]["connection"] = self
 
@@ -139,6 +145,7 @@ class PhoneConnection(GuardedParser):
 
     def on_headers_complete(self) -> None:
         """The header is whole; what may follow is a body."""
+        self.in_head = False
         self.deadline = self.loop.time() + BODY_SECONDS
         super().on_headers_complete()
 
