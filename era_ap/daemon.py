@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from era_ap.config import ApRole, Site
 
 
+SILENT_SECONDS = 10.0
+
+
 class Daemon:
     """One running instance of one ap role."""
 
@@ -106,9 +109,15 @@ class Daemon:
             self._log.info("serving", transport="tftp", address=host, port=port)
 
     async def start(self) -> None:
-        """Load what there is to serve, then tell systemd; what is missing by then is refused for now."""
+        """Load what there is to serve, then tell systemd; what is missing by then is refused for now.
+
+        Until then phones hear nothing rather than an error: they ask again, and an error could end their boot.
+        """
+        loading = asyncio.ensure_future(self._feeds.start())
+        await asyncio.wait({loading}, timeout=SILENT_SECONDS)
+        self._tftp.serve()
         await self._http.start()
-        await self._feeds.start()
+        await loading
         self._discovery.start()
         every = systemd.watchdog_seconds()
         if every is not None:

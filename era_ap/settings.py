@@ -72,7 +72,7 @@ def tftp_policy(role: ApRole) -> Policy:
     ext = role.ext
     ports = ext.tid_ports
     return Policy(
-        options=OptionPolicy(blksize=ext.blksize, windowsize=ext.windowsize),
+        options=OptionPolicy(blksize=ext.blksize, windowsize=ext.windowsize, timeout=ext.timeout),
         single_port=ext.single_port,
         tid_ports=range(ports.low, ports.high + 1) if ports is not None else None,
         transfers=ext.transfers,

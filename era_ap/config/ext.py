@@ -218,6 +218,7 @@ class Ext(Shape):
     windowsize: Int = Field(
         default=16, ge=1, le=64, description="largest window agreed to, blocks (RFC 7440)"
     )
+    timeout: Int = Field(default=5, ge=1, le=255, description="largest timeout agreed to, seconds (RFC 2349)")
     tid_ports: _Ports | None = Field(
         default=None, description="UDP ports of transfers, LOW-HIGH; absent: the kernel chooses"
     )

@@ -79,6 +79,7 @@ class Bench:
         )
         self.sockets: list[socket.socket] = []
         self.port = self.server.listen("127.0.0.1", 0)[1]
+        self.server.serve()
 
     def close(self) -> None:
         self.server.stop()
@@ -330,6 +331,23 @@ def test_a_repeated_request_starts_no_second_transfer(make: Make) -> None:
     assert bench.server.transfers == 1
     assert len(bench.files.asked) == 1
     assert len(phone.ack(1)) == 1
+
+
+@pytest.mark.parametrize("first", ["ack", "request"])
+def test_the_same_file_asked_for_again_at_once_is_a_new_transfer(make: Make, first: str) -> None:
+    """The last ACK and the next request may lie side by side when the server looks, in either order."""
+    bench = make()
+    phone = bench.phone()
+    phone.ask()
+    phone.ack(1)
+    phone.ack(2)
+    datagrams = [(b"\0\4\0\3", phone.tid), (b"\0\1a.cfg\0octet\0", ("127.0.0.1", bench.port))]
+    for data, to in datagrams if first == "ack" else reversed(datagrams):
+        phone.sock.sendto(data, to)
+    bench.work()
+    (again,) = phone.heard()
+    assert again[:4] == b"\0\3\0\1"
+    assert bench.reasons == [Reason.STATIC]
 
 
 def test_another_name_or_a_restart_from_the_same_port_is_a_new_transfer(make: Make) -> None:

@@ -108,6 +108,7 @@ def test_systemd_hears_ready_only_after_the_sockets_are_bound_and_then_the_heart
     site: Site, daemon: Start
 ) -> None:
     process = daemon(site.config, WATCHDOG_USEC="200000").wait_ready()
+    process.wait_log("serving")
     assert process.log[0]["event"] == "serving"
     process.wait(lambda: process.told.count("WATCHDOG=1") >= 3)
     assert process.stop() == 0
@@ -286,3 +287,15 @@ def test_guessing_macs_is_throttled_and_fills_no_log(site: Site, daemon: Start) 
 def test_a_virtual_yealink_boots(site: Site, daemon: Start) -> None:
     process = daemon(site.config).wait_ready()
     assert got_own_file(boot("yealink", MAC, "T46S", "127.0.0.1", process.port))
+
+
+def test_a_phone_that_asks_from_one_port_again_and_again_is_served_each_time(site: Site, daemon: Start) -> None:
+    process = daemon(site.config).wait_ready()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.settimeout(5)
+        phone.bind(("127.0.0.1", 0))
+        for _ in range(300):
+            phone.sendto(b"\x00\x01" + NAME.encode() + b"\x00octet\x00", ("127.0.0.1", process.port))
+            block, peer = phone.recvfrom(2048)
+            assert block == b"\x00\x03\x00\x01" + WHOLE
+            phone.sendto(b"\x00\x04\x00\x01", peer)

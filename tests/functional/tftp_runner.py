@@ -108,6 +108,7 @@ def main() -> None:
         on_error=on_error,
     )
     ports = [server.listen(address, setup.get("port", 0))[1] for address in setup["listen"]]
+    server.serve()
     print(json.dumps({"ports": ports}), flush=True)
 
     def wait_for_end() -> None:

@@ -110,6 +110,10 @@ class Intake:
         session = self._table.get(peer)
         if session is None:
             return False
+        # Of two datagrams of one batch this one may be the later: the last ACK may wait in the other socket.
+        session.readable(now)
+        if self._table.get(peer) is not session:
+            return False
         machine = session.machine
         if session.asked.raw == data and (not machine.answered or now - machine.idle_since < _RESTART):
             machine.request_repeated(now)

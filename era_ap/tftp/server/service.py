@@ -128,7 +128,6 @@ class TftpServer:
         self._timer = SweepTimer(reactor, self._sweep)
         self._drained: Deferred[bool] | None = None
         self._drain_end = 0.0
-        reactor.addReader(self._hub)
 
     def listen(self, address: str, port: int, *, reuse_port: bool = False) -> Peer:
         """Take requests at ``address`` (``0.0.0.0``, ``::`` or one of ours); tells where. Raises OSError."""
@@ -136,6 +135,10 @@ class TftpServer:
         self._listeners.append(listener)
         self._hub.add(listener.fileno(), lambda now: self._take_requests(listener, now))
         return listener.address
+
+    def serve(self) -> None:
+        """Begin to answer; requests that came to the bound sockets before wait in their buffers until now."""
+        self._reactor.addReader(self._hub)
 
     def replace(self, policy: Policy, admission: Admission | None = None) -> None:
         """Other limits from now on; running transfers keep theirs."""
@@ -153,14 +156,13 @@ class TftpServer:
         """Files being looked up."""
         return len(self._intake.pending)
 
-    def stop_accepting(self) -> None:
-        """No new transfers. Main sockets stay open only as long as answers may have to leave from them."""
+    def drain(self, limit: float) -> Deferred[bool]:
+        """Take nothing new, let what runs end: True when all did, False when ``limit`` seconds passed.
+
+        Main sockets stay open only as long as answers may have to leave from them.
+        """
         self._intake.accepting = False
         self._close_unneeded()
-
-    def drain(self, limit: float) -> Deferred[bool]:
-        """Take nothing new, let what runs end: True when all did, False when ``limit`` seconds passed."""
-        self.stop_accepting()
         drained: Deferred[bool] = Deferred()
         self._drained = drained
         self._drain_end = self._clock() + limit
