@@ -6,6 +6,7 @@ Owns the translation only: what a key means to provisioning, admission and TFTP.
 
 from __future__ import annotations
 
+import datetime
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from era_ap.directory.yaml_files import YamlFiles
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.request import Transport
 from era_ap.provisioning.scoping import Rules
+from era_ap.provisioning.timezones import TimeZones
 from era_ap.provisioning.trust import TrustPolicy
 from era_ap.tftp.options import OptionPolicy
 from era_ap.tftp.server.contract import Policy
@@ -44,6 +46,7 @@ def rules_of(site: Site, role: ApRole) -> Rules:
         missing_is_error=ext.missing is Missing.ERROR,
         required=ext.required,
         reuse_seconds=ext.reuse_seconds,
+        zones=TimeZones(datetime.date.today),
     )
 
 

@@ -12,6 +12,7 @@ from era_ap.directory.index import Phone
 from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.provisioning.fields import as_text, find
 from era_ap.provisioning.names import compile_mask
+from era_ap.provisioning.scoping import TIMEZONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,12 @@ _MASK = "mask"
 
 def audit(provisioner: Provisioner) -> tuple[Problem, ...]:
     """All findings about the phones of the directory in service, and about the masks."""
-    return (*_masks(provisioner), *_domains(provisioner), *_phones(provisioner))
+    return (
+        *_masks(provisioner),
+        *_domains(provisioner),
+        *_time_zones(provisioner),
+        *_phones(provisioner),
+    )
 
 
 def mask_problems(master: Domain | None) -> Iterator[Problem]:
@@ -65,6 +71,21 @@ def _domains(provisioner: Provisioner) -> Iterator[Problem]:
                 domain.origin if domain else name,
                 f"{name} is not below the master domain {master}; no group covers it",
             )
+
+
+def _time_zones(provisioner: Provisioner) -> Iterator[Problem]:
+    directory, catalogue, rules = provisioner.directory, provisioner.catalogue, provisioner.rules
+    places = [(f"constants/{rules.site}.cfg", catalogue.constants)] if catalogue is not None else []
+    for name in directory.domains if directory is not None else ():
+        domain = directory.domain(name) if directory is not None else None
+        if domain is not None:
+            places.append((domain.origin, domain.constants))
+    for where, constants in places:
+        if rules.zones is not None and constants.get(TIMEZONE):
+            try:
+                rules.zones.constants(constants[TIMEZONE])
+            except Refused as refused:
+                yield Problem(refused.reason, where, refused.detail)
 
 
 def _phones(provisioner: Provisioner) -> Iterator[Problem]:

@@ -43,7 +43,8 @@ class Expansion(Walker):
         super().__init__(kind, meter, encoding, depth)
         self._scope = scope
         self._dialect = scope.layout.dialect if scope.layout is not None else None
-        self._values = values = Values(scope)
+        self.warnings: dict[Problem, None] = {}
+        self._values = values = Values(scope, self.warnings)
         self._sources = (values.sipuser, values.account, values.blf, values.nslookup, values.random)
         self._handlers = (
             *(self._data, self._data, self._data, self._data, self._data),
@@ -52,7 +53,6 @@ class Expansion(Walker):
         self._origin = ""
         self._constants: dict[str, Template] = {}
         self.secrets: set[str] = set()
-        self.warnings: dict[Problem, None] = {}
         self.files: dict[str, None] = {}
 
     def fill(self, template: Template, place: Place | None = None) -> str:
@@ -165,7 +165,6 @@ class Expansion(Walker):
         entries: Sequence[BlfKey | Line] = (
             values.blf_keys() if node.category is Category.BLF else values.lines()
         )
-        self.warnings |= dict.fromkeys(values.problems)
         if not entries:
             return
         stem = "blf" if node.category is Category.BLF else "account"

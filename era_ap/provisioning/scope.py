@@ -31,10 +31,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ConstantSource:
-    """Constants of one origin ("domain a.example.com", "site msk1"); ``values`` has dotted keys."""
+    """Constants of one origin ("domain a.example.com", "site msk1"); ``values`` has dotted keys.
+
+    ``notes`` are warnings about single constants, told only where one is used.
+    """
 
     origin: str
     values: Mapping[str, str]
+    notes: Mapping[str, Problem] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from era_ap.provisioning.gates import gate_of_phone
 from era_ap.provisioning.scope import ConstantSource, Line, Scope
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Callable, Mapping
 
     from era_ap.directory.index import DirectoryIndex, Phone
@@ -24,13 +23,16 @@ if TYPE_CHECKING:
     from era_ap.provisioning.gates import Gate
     from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.resolution import Resolution
+    from era_ap.provisioning.timezones import TimeZones
+
+TIMEZONE = "timezone"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the site configuration says about filling in files; ``gates`` are the site's SG addresses.
 
-    ``today`` gives the date for which time zones are computed; without it they are not.
+    ``zones`` computes what follows from the constant ``timezone``; None: nothing does.
     """
 
     site: str
@@ -39,7 +41,7 @@ class Rules:
     missing_is_error: bool = False
     required: tuple[str, ...] = ("sipuser.login", "sipuser.password")
     reuse_seconds: float = 30.0
-    today: Callable[[], datetime.date] | None = None
+    zones: TimeZones | None = None
 
 
 def scope_of(
@@ -55,33 +57,47 @@ def scope_of(
     Raises ``Refused`` if an account without registration has no gate (spec 12) or its domain no settings.
     """
     assert catalogue is not None
-    phone = found.phone
-    lines = _numbered(phone) if phone is not None else ()
+    lines = _numbered(found.phone) if found.phone is not None else ()
     master = directory.domain(rules.master_domain) if directory is not None else None
     domain = directory.domain(lines[0].account.key.domain) if lines and directory is not None else None
+    own = lines[0].account.key.domain if lines else rules.master_domain
     if lines and domain is None:
-        raise Refused(
-            Reason.DOMAIN_INVALID, f"the settings of {lines[0].account.key.domain} are not readable"
-        )
+        raise Refused(Reason.DOMAIN_INVALID, f"the settings of {own} are not readable")
     defaults, gate_address = _defaults(found, rules, lines, domain, local)
+    sources = _sources(rules, domain, master, catalogue, found.layout, defaults)
+    zone, problems = _time_zone(rules.zones, sources)
     return Scope(
         templates=catalogue.template,
         bases=found.bases,
         type=found.match.mask.type or "" if found.match else "",
+        is_corrected=found.match is None or found.match.mask.is_corrected,
         lines=lines,
-        constants=_sources(rules, domain, master, catalogue, found.layout, defaults),
-        reserved={
-            "domain": lines[0].account.key.domain if lines else rules.master_domain,
-            "sg.addr": gate_address,
-        },
+        constants=(*sources, *zone),
+        reserved={"domain": own, "sg.addr": gate_address},
         addresses=addresses,
         missing_is_error=rules.missing_is_error,
         required=rules.required,
         rng=random.Random(),
         new_id=_new_id,
         layout=found.layout,
-        problems=_unlisted(found, catalogue),
+        problems=(*_unlisted(found, catalogue), *problems),
     )
+
+
+def _time_zone(
+    zones: TimeZones | None, sources: tuple[ConstantSource, ...]
+) -> tuple[tuple[ConstantSource, ...], tuple[Problem, ...]]:
+    """The constants of the zone that the constant ``timezone`` names, and what is wrong with that name."""
+    name, origin = next(
+        ((each.values[TIMEZONE], each.origin) for each in sources if TIMEZONE in each.values), ("", "")
+    )
+    if zones is None or not name:
+        return (), ()
+    try:
+        computed = zones.constants(name)
+    except Refused as refused:
+        return (), (Problem(refused.reason, origin, refused.detail, Severity.WARNING),)
+    return (ConstantSource(f"the time zone {name}", computed.values, computed.notes),), ()
 
 
 def _unlisted(found: Resolution, catalogue: Catalogue) -> tuple[Problem, ...]:

@@ -34,9 +34,12 @@ class Missing:
 
 
 class Values:
-    """Values for one rendering. ``blf_key`` and ``line`` are those of the entry being expanded, if any."""
+    """Values for one rendering. ``blf_key`` and ``line`` are those of the entry being expanded, if any.
 
-    def __init__(self, scope: Scope) -> None:
+    What is to be said about values that are used goes into ``problems``, each once.
+    """
+
+    def __init__(self, scope: Scope, problems: dict[Problem, None]) -> None:
         self._scope = scope
         self._turns: dict[str, Iterator[str]] = {}
         self._primary = scope.lines[0] if scope.lines else None
@@ -47,7 +50,7 @@ class Values:
         self.blf_key: BlfKey | None = None
         self.line: Line | None = None
         self.needed: set[str] = set()
-        self.problems: list[Problem] = []
+        self.problems = problems
 
     def primary(self) -> Line:
         """The primary line. Raises ``Refused`` (ACCOUNT_IN_COMMON) in a common file."""
@@ -65,7 +68,7 @@ class Values:
                 pickup = prefix if isinstance(prefix, str) and "[" not in prefix else ""
                 placed = place(self._keys, layout, self.lines() or (self.primary(),), pickup)
                 self._keys = placed.keys
-                self.problems += placed.problems
+                self.problems |= dict.fromkeys(placed.problems)
         return self._keys
 
     def lines(self) -> tuple[Line, ...]:
@@ -77,9 +80,8 @@ class Values:
             for line in self._scope.lines:
                 if line not in self._lines:
                     what = f"account {line.account.key} is line {line.number}; this model has {most} lines"
-                    self.problems.append(
-                        Problem(Reason.LINE_OVERFLOW, line.account.origin, what, Severity.WARNING)
-                    )
+                    problem = Problem(Reason.LINE_OVERFLOW, line.account.origin, what, Severity.WARNING)
+                    self.problems[problem] = None
         return self._lines
 
     def enter(self, entry: BlfKey | Line) -> None:
@@ -183,6 +185,8 @@ class Values:
         for source in self._scope.constants:
             value = source.values.get(key)
             if value is not None:
+                if source.notes and key in source.notes:
+                    self.problems[source.notes[key]] = None
                 return value, source.origin
         return Missing(Reason.CONSTANT_MISSING, f"the constant {key[:120]!r} is defined nowhere"), ""
 

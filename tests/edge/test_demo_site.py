@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from era_ap.provisioning.audit import audit
 from era_ap.provisioning.provisioner import Filling, Provisioner, StaticHit
 from era_ap.provisioning.request import FileRequest, Refusal, Transport
 from era_ap.provisioning.scoping import Rules
+from era_ap.provisioning.timezones import TimeZones
 from era_ap.provisioning.trial import trial
 from era_ap.store import Store
 
@@ -25,7 +27,8 @@ SITE = Path(__file__).resolve().parents[2] / "deploy" / "demo-site" / "site.yml"
 @cache
 def provisioner() -> Provisioner:
     site = config.load(SITE)
-    rules = Rules(site.site, site.master_domain, site.sg_gates, missing_is_error=False)
+    zones = TimeZones(lambda: datetime.date(2026, 7, 1))
+    rules = Rules(site.site, site.master_domain, site.sg_gates, missing_is_error=False, zones=zones)
     made = Provisioner(rules, lambda name: ("192.0.2.123",))
     made.catalogue = Store(site.storage, site.site).scan()
     made.directory = DirectoryIndex()

@@ -18,6 +18,7 @@ from era_ap.provisioning.catalogue import Catalogue, Snapshot, TextFile, build
 from era_ap.provisioning.language import Template
 from era_ap.provisioning.layout import Layout
 from era_ap.provisioning.render import Budget, ConstantSource, Line, Rendering, Scope, render
+from era_ap.provisioning.timezones import TimeZones
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden"
@@ -38,6 +39,11 @@ def storage() -> Catalogue:
     files = {name: TextFile(name, path.read_bytes(), name) for name, path in paths.items()}
     constants = TextFile("demo.cfg", (ROOT / "constants" / "demo.cfg").read_bytes(), "1")
     return build(None, Snapshot(templates=files, constants=constants, statics={}))
+
+
+@cache
+def zones() -> TimeZones:
+    return TimeZones(lambda: TODAY)
 
 
 def vendor_of(model: str) -> str:
@@ -107,6 +113,7 @@ def scope_of(
             ConstantSource("site", catalogue.constants),
             ConstantSource("models.yml", layout.constants if layout is not None else {}),
             ConstantSource("daemon", defaults),
+            ConstantSource("zone", zones().constants(constants.get("timezone", "Europe/Moscow")).values),
         ),
         reserved={"domain": "a.example.com", "sg.addr": "192.0.2.10"},
         addresses=lambda name: ("192.0.2.123",),
