@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class BlfKey:
     """One entry of the list; ``index`` counts from 1. ``numbers`` are the placeholders that no field
-    redefines. A ``typed`` key was placed by the model's data, and its fields are safe for the dialect.
+    redefines. A ``typed`` key was placed by the model's data; its numbers are safe for the dialect.
     """
 
     index: int

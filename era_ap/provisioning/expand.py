@@ -107,7 +107,12 @@ class Expansion(Walker):
         dialect, blf_key = self._dialect, self._values.blf_key
         if dialect is None or self._place is Place.KEY:
             return value
-        if node.category is Category.BLF_FIELD and blf_key is not None and blf_key.typed:
+        if (
+            node.category is Category.BLF_FIELD
+            and blf_key is not None
+            and blf_key.typed
+            and key in blf_key.numbers
+        ):
             return value
         flaw = dialect.flaw(value)
         if flaw is not None:

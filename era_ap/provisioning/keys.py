@@ -237,10 +237,7 @@ class _Placing:
             text = rule.text(spot, names)
             if text is not None:
                 names[name] = text
-        fields = (
-            {name: text for name, value in entry.fields.items() if (text := as_text(value))} if entry else {}
-        )
-        return BlfKey(entry.index if entry else 0, fields, names, typed=True)
+        return BlfKey(entry.index if entry else 0, entry.fields if entry else {}, names, typed=True)
 
     def _said(self, wish: _Wish, kind: str) -> dict[str, str] | None:
         """What the entry itself says, safe for the dialect; None if the dialect cannot carry it."""
