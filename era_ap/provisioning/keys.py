@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.scope import Line
 
 _BLF: Final = "blf"
+_LINE: Final = "line"
 _WORKING: Final = ("number", "value", "pickup")
 
 
@@ -76,16 +77,20 @@ class _Placing:
         self._primary = lines[0]
         self._pickup = pickup
         self._taken: dict[int, str] = {}
+        self._of_lines: dict[int, _Wish] = {}
         self._next: dict[tuple[str, int | None, int | None], int] = {}
         self._problems: list[Problem] = []
         for area in self._areas:
-            for number in self._lines if area.accounts else ():
-                if number <= area.size:
-                    self._taken[area.first + number - 1] = f"line {number} of the phone"
+            for line in lines if area.accounts else ():
+                if line.number <= area.size:
+                    number = area.first + line.number - 1
+                    self._taken[number] = f"line {line.number} of the phone"
+                    if area.writes_lines and _LINE in area.types:
+                        self._of_lines[number] = _Wish(BlfKey(0, {}, {}), _LINE, line)
 
     def place(self, entries: Sequence[BlfKey]) -> Placed:
         wishes = [wish for entry in entries if (wish := self._wish(entry)) is not None]
-        found: dict[int, _Wish] = {}
+        found: dict[int, _Wish] = dict(self._of_lines)
         for fixed in (True, False):
             for wish in wishes:
                 if wish.is_placed is fixed:
@@ -249,12 +254,12 @@ class _Placing:
             "number": number,
             "value": as_text(fields.get("value")) or number,
             "pickup": as_text(fields.get("pickup")) or (self._pickup if kind == _BLF else ""),
-            "label": as_text(fields.get("label")) or number or (login if kind == "line" else kind),
+            "label": as_text(fields.get("label")) or number or (login if kind == _LINE else kind),
             "login": login,
             "line": str(wish.line.number),
             "line0": str(wish.line.number - 1),
-            "index": str(wish.entry.index),
-            "index0": str(wish.entry.index - 1),
+            "index": str(wish.entry.index or ""),
+            "index0": str(wish.entry.index - 1) if wish.entry.index else "",
             "code": "",
         }
         dialect = self._layout.dialect

@@ -42,6 +42,7 @@ ENTRY_NAMES: Final = frozenset(
     {"index", "index0", "type", "code", "number", "value", "label", "pickup", "login"}
 )
 NONE: Final = "none"
+_WRITTEN: Final = "written"
 
 _AREA_KEYS: Final = ("count", "modules", "pages", "accounts", "fill", "reserved", "fields", "types")
 _BLANKS: Final = re.compile(r"[ _-]")
@@ -59,8 +60,9 @@ class Area:
     """Keys of one kind. ``count`` is that of one page (of one module); ``modules`` is 0 on the phone itself.
 
     ``first`` is the number of its first key among all keys of the phone, from 1. ``accounts``: the lines of
-    the phone occupy its first keys. ``reserved`` positions of each page are never used. ``fill``: keys that
-    nothing is on are written as empty ones: none, those before a used one ("gaps"), or all.
+    the phone occupy its first keys; ``writes_lines``: as keys of type line, which are written too.
+    ``reserved`` positions of each page are never used. ``fill``: keys that nothing is on are written as empty
+    ones: none, those before a used one ("gaps"), or all.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Area:
     modules: int
     pages: int
     accounts: bool
+    writes_lines: bool
     fill: str
     reserved: frozenset[int]
     fields: Fields
@@ -197,6 +200,7 @@ def _area(name: str, first: int, given: Mapping[str, object], types: Mapping[str
         modules=_int(given.get("modules", 0)),
         pages=_int(given.get("pages", 1)),
         accounts=bool(given.get("accounts", name == "line")),
+        writes_lines=given.get("accounts") == _WRITTEN,
         fill=str(given.get("fill", NONE)),
         reserved=reserved,
         fields=_fields_of(given),
@@ -261,7 +265,7 @@ def _read_area(given: Mapping[str, object], at: tuple[str | int, ...], bad: Bad)
     for key in ("count", "modules", "pages"):
         _number(given, key, MAX_KEYS, at, area, bad)
     for key, words in (
-        ("accounts", {"true": True, "false": False}),
+        ("accounts", {"true": True, "false": False, _WRITTEN: _WRITTEN}),
         ("fill", {"true": "all", "false": NONE, "gaps": "gaps"}),
     ):
         if given.get(key) is not None:
