@@ -39,6 +39,8 @@ class Expansion(Walker):
     values a trace has to hide; without a trace they are not collected.
     """
 
+    is_traced = False
+
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
         super().__init__(kind, meter, encoding, depth)
         self._scope = scope
@@ -165,6 +167,29 @@ class Expansion(Walker):
         self._splice(template, template.nodes if whole else template.body, out, whole=whole)
         self._origin = template.name
 
+    def _copied(self, template: Template, entry: BlfKey | Line, out: list[str]) -> bool:
+        """Fill in an entry in one go where its template only copies what a typed key has: most keys do.
+
+        False, and nothing has happened, where the walk has to do it, or has to find what is wrong.
+        """
+        if self.is_traced or not (template.copies and isinstance(entry, BlfKey) and entry.typed):
+            return False
+        get, safe = entry.numbers.get, self._safe
+        parts: list[str] = []
+        for node in template.body:
+            if type(node) is str:
+                parts.append(node)
+            elif type(node) is Placeholder:
+                value = get(node.key)
+                if value is None:
+                    return False
+                parts.append(safe(value))
+        text = "".join(parts)
+        if not self._meter.takes(template.copies, len(text)):
+            return False
+        out.append(text)
+        return True
+
     def _list(self, node: Placeholder, _key: str, out: list[str]) -> None:
         values = self._values
         entries: Sequence[BlfKey | Line] = (
@@ -184,7 +209,8 @@ class Expansion(Walker):
             if position:
                 out.append(divider)
             values.enter(entry)
-            self._splice(template, template.body, out, whole=False)
+            if not (position and self._copied(template, entry, out)):
+                self._splice(template, template.body, out, whole=False)
         values.blf_key, values.line = before
         out.append(node.ending)
         self._meter.grow(len(node.indent) + len(node.ending) + len(divider) * (len(entries) - 1))

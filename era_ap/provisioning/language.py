@@ -106,7 +106,8 @@ class Template:
 
     ``includes`` and ``hostnames`` are the names written without placeholders. ``body`` is ``nodes`` without
     the line ending of the last line, which is ``ending``: what stands in another file where that file's own
-    line goes on. ``weight`` is the number of literal characters.
+    line goes on. ``weight`` is the number of literal characters. ``copies`` is the number of placeholders of
+    a body that has nothing but text and literal ``[blf.KEY]``, else 0.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Template:
     body: tuple[Node, ...]
     ending: str
     weight: int
+    copies: int = 0
 
 
 def decode(data: bytes) -> tuple[str, str]:
@@ -177,7 +179,17 @@ def parse(name: str, text: str, *, encoding: str = "utf-8", revision: str = "") 
         body=body,
         ending=ending,
         weight=sum(_literal_length(node) for node in nodes),
+        copies=_copies(body),
     )
+
+
+def _copies(body: tuple[Node, ...]) -> int:
+    placeholders = [node for node in body if not isinstance(node, str)]
+    plain = all(
+        isinstance(node, Placeholder) and node.category is Category.BLF_FIELD and node.parts is None
+        for node in placeholders
+    )
+    return len(placeholders) if plain else 0
 
 
 def host_name(key: str) -> str:

@@ -52,6 +52,14 @@ class Meter:
         if self._size > self._most_output:
             raise Refused(Reason.OUTPUT_LIMIT, f"more than {self._most_output} bytes")
 
+    def takes(self, expansions: int, characters: int) -> bool:
+        """Count all of them at once; False, and nothing is counted, where not all fit."""
+        done, size = self._expansions + expansions, self._size + characters
+        if done > self._most_expansions or size > self._most_output or self._clock() > self._deadline:
+            return False
+        self._expansions, self._size = done, size
+        return True
+
     def check_size(self, size: int) -> None:
         """Refuse a finished file of ``size`` bytes if that is too much."""
         if size > self._most_output:

@@ -26,6 +26,8 @@ _FIELDS = (Category.SIPUSER, Category.ACCOUNT, Category.BLF_FIELD, Category.CONS
 class TracedExpansion(Expansion):
     """An ``Expansion`` that writes down each step; ``entries`` has an outer one before those inside it."""
 
+    is_traced = True
+
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
         super().__init__(scope, kind, meter, encoding, depth)
         self._handlers = tuple(self._traced(handler) for handler in self._handlers)
