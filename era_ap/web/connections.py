@@ -221,7 +221,8 @@ class Connections:
     @staticmethod
     def _evict(among: dict[PhoneConnection, None]) -> bool:
         for connection in among:
-            if connection.is_waiting and not connection.is_lost:
+            is_flushed = not connection.transport.get_write_buffer_size()
+            if connection.is_waiting and is_flushed and not connection.is_lost:
                 connection.abort()
                 return True
         return False

@@ -129,7 +129,7 @@ class Exchange:
             subject,
             self.octets,
             now - self.since,
-            "".join(each if each.isprintable() else "?" for each in agent),
+            agent if agent.isprintable() else "".join(each if each.isprintable() else "?" for each in agent),
         )
 
 

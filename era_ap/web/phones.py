@@ -22,7 +22,6 @@ from era_ap.provisioning.request import Content, FileRequest, Refusal, Subject, 
 from era_ap.provisioning.tokens import claimed_mac
 from era_ap.web.exchange import Exchange, Header, Receive, Scope, Send, WebReport
 from era_ap.web.ranges import Part, choose_part
-from era_ap.web.representation import content_type
 from era_ap.web.targets import Target, read_target
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.request import Opener, Reply, Stream
     from era_ap.provisioning.trust import Trust
     from era_ap.web.agents import Agents
-    from era_ap.web.representation import EntityTags
+    from era_ap.web.representation import Describer, Description
     from era_ap.web.sink import Sink
 
 OPEN_SECONDS: Final = 10.0
@@ -50,7 +49,7 @@ class Surroundings:
     trust: Trust
     admission: Admission
     agents: Agents
-    etags: EntityTags
+    describer: Describer
     sink: Sink
     on_end: Callable[[WebReport], None]
     on_error: Callable[[BaseException], None]
@@ -164,22 +163,21 @@ class PhoneApp:
 
     async def _send_content(self, exchange: Exchange, content: Content) -> tuple[Reason, Subject]:
         data = content.data
-        etag = self._around.etags.of_content(data)
-        part = choose_part(exchange.headers, len(data), etag)
-        await exchange.start(part.status, _headers(part, len(data), etag, data, xml=content.xml))
+        described = self._around.describer.of_content(data, xml=content.xml)
+        part = choose_part(exchange.headers, len(data), described.etag)
+        await exchange.start(part.status, _headers(part, len(data), described))
         body = data if part.status == 200 else data[part.start : part.end]
         await exchange.send(body if exchange.method == "GET" else b"")
-        return (Reason.PEER_GONE if exchange.is_lost and not exchange.octets else content.reason), (
-            content.subject
-        )
+        is_lost = exchange.is_lost and not exchange.octets
+        return Reason.PEER_GONE if is_lost else content.reason, content.subject
 
     async def _send_stream(self, exchange: Exchange, stream: Stream) -> tuple[Reason, Subject]:
         subject = stream.subject
         try:
-            etag = self._around.etags.of_revision(subject.file, subject.revision)
-            part = choose_part(exchange.headers, stream.size, etag)
-            head = await _read(stream, 0, PIECE) if part.has_body else b""
-            await exchange.start(part.status, _headers(part, stream.size, etag, head))
+            head = await _read(stream, 0, PIECE)
+            described = self._around.describer.of_large(subject.file, subject.revision, head)
+            part = choose_part(exchange.headers, stream.size, described.etag)
+            await exchange.start(part.status, _headers(part, stream.size, described))
             at, end = (part.start, part.end) if exchange.method == "GET" else (0, 0)
             while at < end and not exchange.is_lost:
                 piece = await _read(stream, at, min(PIECE, end - at))
@@ -201,16 +199,16 @@ async def _read(stream: Stream, at: int, length: int) -> bytes:
     return piece
 
 
-def _headers(part: Part, size: int, etag: str, head: bytes, *, xml: bool = False) -> list[Header]:
+def _headers(part: Part, size: int, described: Description) -> list[Header]:
     headers = [_PRIVATE, _RANGES]
-    if etag:
-        headers.append((b"etag", etag.encode()))
+    if described.etag:
+        headers.append((b"etag", described.etag.encode()))
     if part.status == 416:
         headers.append((b"content-range", b"bytes */%d" % size))
     if part.status == 206:
         headers.append((b"content-range", b"bytes %d-%d/%d" % (part.start, part.end - 1, size)))
     if part.has_body:
-        headers.append((b"content-type", content_type(head, xml=xml)))
+        headers.append((b"content-type", described.content_type))
     if part.status != 304:
         headers.append((b"content-length", b"%d" % (part.end - part.start)))
     return headers

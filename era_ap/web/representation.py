@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 _XML_ENCODING: Final = re.compile(
@@ -44,27 +45,36 @@ def _is_utf8(head: bytes) -> bool:
     return True
 
 
-class EntityTags:
-    """Strong entity tags. ``key`` is shared by the instances of a site, so that they agree."""
+@dataclass(frozen=True, slots=True)
+class Description:
+    """``etag`` with its quotes, "" where there is none; ``content_type`` as a header's value."""
+
+    etag: str
+    content_type: bytes
+
+
+class Describer:
+    """Describes files. ``key`` is shared by the instances of a site, so that their tags agree."""
 
     def __init__(self, key: bytes) -> None:
         self._key = hashlib.blake2b(key, person=b"era_ap etag").digest()[:32]
-        self._known: OrderedDict[bytes, str] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, bool], Description] = OrderedDict()
         self._size = 0
 
-    def of_content(self, data: bytes) -> str:
-        """The tag of a whole file in memory; computed once while the same file is asked for again."""
-        known = self._known.get(data)
+    def of_content(self, data: bytes, *, xml: bool = False) -> Description:
+        """A whole file in memory; computed once while the same file is asked for again."""
+        known = self._known.get((data, xml))
         if known is None:
-            known = self._known[data] = self._tag(data)
+            known = self._known[data, xml] = Description(self._tag(data), content_type(data, xml=xml))
             self._size += len(data)
             while self._size > _REMEMBERED:
-                self._size -= len(self._known.popitem(last=False)[0])
+                self._size -= len(self._known.popitem(last=False)[0][0])
         return known
 
-    def of_revision(self, name: str, revision: str) -> str:
-        """The tag of a large file that is known by its ``revision``; "" if it has none."""
-        return self._tag(f"{name}\x00{revision}".encode()) if revision else ""
+    def of_large(self, name: str, revision: str, head: bytes) -> Description:
+        """A large file that is known by its ``revision`` and begins with ``head``."""
+        etag = self._tag(f"{name}\x00{revision}".encode()) if revision else ""
+        return Description(etag, content_type(head))
 
     def _tag(self, data: bytes) -> str:
         return f'"{hashlib.blake2b(data, digest_size=12, key=self._key).hexdigest()}"'

@@ -24,7 +24,7 @@ from era_ap.web.agents import Agents, builtin_basic
 from era_ap.web.connections import ConnectionPolicy
 from era_ap.web.exchange import WebReport
 from era_ap.web.phones import PhoneApp, Surroundings
-from era_ap.web.representation import EntityTags
+from era_ap.web.representation import Describer
 from era_ap.web.server import TlsFiles, WebPolicy, WebServer
 from era_ap.web.sink import Sink
 
@@ -68,7 +68,7 @@ class PhoneHttp:
                 trust=trust,
                 admission=admission,
                 agents=Agents(builtin_vendors(), builtin_basic()),
-                etags=EntityTags(trust.policy.keys[0]),
+                describer=Describer(trust.policy.keys[0]),
                 sink=self._sink,
                 on_end=reporter.web,
                 on_error=reporter.defect,

@@ -21,7 +21,7 @@ from era_ap.tftp.server.uploads import UploadPolicy
 from era_ap.web.agents import Agents, builtin_basic
 from era_ap.web.exchange import WebReport
 from era_ap.web.phones import PhoneApp, Surroundings
-from era_ap.web.representation import EntityTags
+from era_ap.web.representation import Describer
 from era_ap.web.sink import Sink
 from tests.unit.memory_site import FAR, KEY, MAC, NEAR, OTHER, UNKNOWN, MemorySite, policy
 
@@ -71,7 +71,7 @@ class Web:
                 trust=self.site.trust,
                 admission=self.admission,
                 agents=Agents(builtin_vendors(), builtin_basic()),
-                etags=EntityTags(KEY),
+                describer=Describer(KEY),
                 sink=Sink(self.uploads, self.site.provisioner.judge_upload),
                 on_end=self.reports.append,
                 on_error=self.errors.append,

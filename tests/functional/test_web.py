@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import io
 import itertools
+import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import tftpy
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from era_ap.provisioning.tokens import issue
 from tests.conftest import MAC, Site
@@ -202,12 +209,6 @@ def test_curl_with_credentials(http: Site, daemon: Start, auth: str, option: str
 
 
 def make_certificate(folder: Path, serial: int) -> None:
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
@@ -223,18 +224,11 @@ def make_certificate(folder: Path, serial: int) -> None:
 
 
 def serial_of(port: int) -> int:
-    import ssl
-
-    from cryptography import x509
-
     pem = ssl.get_server_certificate(("127.0.0.1", port))
     return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
 
 def test_https_and_a_new_certificate_without_a_lost_connection(http: Site, daemon: Start) -> None:
-    import signal
-    import ssl
-
     make_certificate(http.root, 1)
     http.ext |= {"https_port": 0, "tls_cert": "cert.pem", "tls_key": "key.pem"}
     process = daemon(http.configure()).wait_ready()
@@ -312,3 +306,34 @@ def test_uploads_over_http_land_beside_those_over_tftp(http: Site, daemon: Start
     assert curl(url(process, f"{MAC}-app.log"), "-T", str(log)).status == 413
     assert process.wait_log("request", reason="uploaded")["bytes"] == 90_000
     assert [path.name for path in sink.rglob("*") if path.is_file()] == [f"{MAC}-app.log"]
+
+
+def test_a_new_key_and_other_networks_take_effect_with_sighup(http: Site, daemon: Start) -> None:
+    (http.root / "site.key").write_text(KEY)
+    http.ext |= {"key_file": "site.key", "mac_is_enough": {"http": False}}
+    process = daemon(http.configure()).wait_ready()
+    old, new = KEY.encode(), b"fedcba9876543210" * 4
+    tokens = [issue(key, MAC, "", "127.0.0.1", time.time() + 600) for key in (old, new)]
+
+    def statuses() -> list[int]:
+        paths = [NAME, *(f"p/{token}/{NAME}" for token in tokens)]
+        return [curl(url(process, path)).status for path in paths]
+
+    assert statuses() == [403, 200, 403]
+    (http.root / "site.key").write_bytes(new + b"\n" + old)
+    http.ext["mac_is_enough"] = {"http": ["127.0.0.0/8"]}
+    http.configure()
+    process.process.send_signal(signal.SIGHUP)
+    process.wait_log("configuration taken")
+    assert statuses() == [200, 200, 200]
+    (http.root / "site.key").write_text("short")
+    process.process.send_signal(signal.SIGHUP)
+    process.wait_log("key not taken")
+    assert statuses() == [200, 200, 200]
+
+
+def test_a_key_that_cannot_be_read_is_said_at_the_start(http: Site, daemon: Start) -> None:
+    http.ext["key_file"] = "gone.key"
+    process = daemon(http.configure())
+    assert process.process.wait(30) == 2
+    process.wait(lambda: any("[key-file]" in str(line.get("event")) for line in process.log))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from era_ap.web import representation
-from era_ap.web.representation import EntityTags, content_type
+from era_ap.web.representation import Describer, content_type
 
 TEXT, XML, BINARY = b"text/plain; charset=utf-8", b"text/xml; charset=utf-8", b"application/octet-stream"
 
@@ -40,25 +40,31 @@ def test_what_is_known_to_be_xml_is_xml() -> None:
 
 def test_instances_with_one_key_agree_and_nobody_else_can_compute_a_tag() -> None:
     data = b"secret = 1234\n"
-    one, two, stranger = EntityTags(b"k" * 32), EntityTags(b"k" * 32), EntityTags(b"x" * 32)
+    one, two, stranger = Describer(b"k" * 32), Describer(b"k" * 32), Describer(b"x" * 32)
     assert one.of_content(data) == one.of_content(bytes(bytearray(data))) == two.of_content(data)
-    assert one.of_content(data) != stranger.of_content(data)
-    assert one.of_content(data) != one.of_content(b"secret = 1235\n")
+    assert one.of_content(data).etag != stranger.of_content(data).etag
+    assert one.of_content(data).etag != one.of_content(b"secret = 1235\n").etag
+
+
+def test_the_same_bytes_may_be_of_two_types() -> None:
+    one = Describer(b"k" * 32)
+    types = [one.of_content(b"[x]", xml=xml).content_type for xml in (False, True, False)]
+    assert types == [TEXT, XML, TEXT]
 
 
 def test_a_large_file_has_the_tag_of_its_revision() -> None:
-    tags = EntityTags(b"k" * 32)
-    assert (
-        tags.of_revision("a.rom", "1-2")
-        != tags.of_revision("a.rom", "1-3")
-        != tags.of_revision("b.rom", "1-3")
+    one = Describer(b"k" * 32)
+    first, changed, other = (
+        one.of_large(*known, b"\x00") for known in (("a.rom", "1-2"), ("a.rom", "1-3"), ("b.rom", "1-3"))
     )
-    assert tags.of_revision("a.rom", "") == ""
+    assert len({first.etag, changed.etag, other.etag}) == 3
+    assert first.content_type == BINARY
+    assert one.of_large("a.rom", "", b"").etag == ""
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(representation, "_REMEMBERED", 100)
-    tags = EntityTags(b"k" * 32)
+    tags = Describer(b"k" * 32)
     first = tags.of_content(b"a" * 60)
     for number in range(20):
         tags.of_content(bytes([number]) * 60)
