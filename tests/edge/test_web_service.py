@@ -36,7 +36,7 @@ class Log:
 
 def role(ext: str) -> config.ApRole:
     text = (
-        "{site: lab, master_domain: example.com, storage: s, directory: 'yaml:d', interfaces: {lo: ::1},"
+        "{site: lab, master_domain: example.com, storage: s, directory: 'yaml:d', "
         "roles: [{name: ap1, roletype: ap, iface: lo, group: 1, order: 1, ext: {%s}}]}"
     )
     return config.parse(text % ext, Path("/nowhere")).ap("ap1")
