@@ -14,10 +14,11 @@ from typing import Final
 MAX_CSEQ: Final = 2**31 - 1
 DEFAULT_PORT: Final = 5060
 
-_QUOTED = r'"(?:[^"\\]|\\.?)*(?:"|$)'
-_SEMICOLONS = re.compile(rf"(?:{_QUOTED}|[^;\"])+", re.DOTALL)
-_COMMAS = re.compile(rf"(?:{_QUOTED}|<[^>]*(?:>|$)|[^,\"<])+", re.DOTALL)
-_NAME_ADDR = re.compile(rf"((?:{_QUOTED}|[^<\"])*)<([^>]*)>(.*)", re.DOTALL)
+# Possessive throughout: no part of a hostile value is ever looked at twice.
+_QUOTED = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+_SEMICOLONS = re.compile(rf"(?:{_QUOTED}|[^;\"])++", re.DOTALL)
+_COMMAS = re.compile(rf"(?:{_QUOTED}|<[^>]*+(?:>|\Z)|[^,\"<])++", re.DOTALL)
+_NAME_ADDR = re.compile(rf"((?:{_QUOTED}|[^<\"])*+)<([^>]*+)>(.*)", re.DOTALL)
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[^\s:;?<>\[\]\"/]{1,255})(?:[ \t]*:[ \t]*([0-9]{0,6}))?")
 _VIA = re.compile(r"SIP[ \t]*/[ \t]*([^\s/]{1,16})[ \t]*/[ \t]*([A-Za-z0-9+.-]{1,16})[ \t]+", re.IGNORECASE)
 _CSEQ = re.compile(r"([0-9]{1,10})[ \t]+([!-~]{1,32})")

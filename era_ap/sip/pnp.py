@@ -44,6 +44,7 @@ _MARKED = re.compile(
 _BARE = re.compile(r"(?<![\w:-])([0-9a-f]{2}(?:[:-]?[0-9a-f]{2}){5})(?!\w|[:-][0-9a-f])", re.IGNORECASE)
 _MAC_ZERO: Final = "0" * 12
 _SHOWN: Final = 64
+_SANE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,9 @@ def fields_for(fault: Fault, request: Request) -> tuple[tuple[str, str], ...]:
 
 def identify(request: Request, vendors: Vendors) -> Identity:
     """Who the phone is: MAC from URI, To, From, Contact, User-Agent; the rest from User-Agent, then Event."""
-    agent_text = request.get("User-Agent") or ""
+    agent_text = _sane(request.get("User-Agent"))
     agent = vendors.by_agent(agent_text)
-    event = parse_params((request.get("Event") or "").partition(";")[2])
+    event = parse_params(_sane(request.get("Event")).partition(";")[2])
     mac = find_mac(request, agent_text, agent, vendors)
     vendor = _vendor(agent, _meaning(event.get("vendor") or event.get("vender")), mac, vendors)
     known = vendors.by_word(vendor)
@@ -105,8 +106,8 @@ def identify(request: Request, vendors: Vendors) -> Identity:
 
 def find_mac(request: Request, agent_text: str, agent: Agent | None, vendors: Vendors) -> str:
     """The MAC as 12 lower-case hex digits, else empty. Something that only looks like one ends the search."""
-    uris = (request.uri, *(request.get(name) or "" for name in ("To", "From", "Contact")))
-    for text in (*map(unquote, uris), agent_text):
+    uris = (request.uri, *map(request.get, ("To", "From", "Contact")))
+    for text in (*(unquote(_sane(uri)) for uri in uris), agent_text):
         for found in _MARKED.finditer(text):
             digits = re.sub("[:-]", "", found[1]).lower()
             if len(digits) == 12 and not text[found.end() : found.end() + 1].isalnum():
@@ -158,6 +159,11 @@ def _vendor(agent: Agent | None, named: str, mac: str, vendors: Vendors) -> str:
         return known.key if known is not None else shown(named.lower())
     owner = vendors.by_mac(mac)
     return owner.key if owner is not None else ""
+
+
+def _sane(text: str | None) -> str:
+    """A value of a length that a phone may need; of a longer one nothing is believed."""
+    return text if text is not None and len(text) <= _SANE else ""
 
 
 def _meaning(text: str | None) -> str:

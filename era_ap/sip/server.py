@@ -53,8 +53,8 @@ class PnpServer:
     """Lets ``responder`` answer phones.
 
     ``on_outcome`` gets one outcome for each SUBSCRIBE, ``on_status`` the status whenever it changes;
-    ``may_send`` is asked immediately before each answer that only the leader may give. All runs in the
-    reactor's thread.
+    ``may_send`` is asked immediately before each answer that only the leader may give. ``clock`` is
+    monotonic, ``wall_clock`` that of the kernel's time stamps. All runs in the reactor's thread.
     """
 
     def __init__(
@@ -69,6 +69,8 @@ class PnpServer:
         may_send: Callable[[float], bool] = lambda _now: True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        open_socket: Callable[..., PnpSocket] = PnpSocket,
+        look_around: Callable[[], Mapping[int, Interface]] = look,
     ) -> None:
         self._reactor = reactor
         self._responder = responder
@@ -78,6 +80,8 @@ class PnpServer:
         self._may_send = may_send
         self._clock = clock
         self._wall_clock = wall_clock
+        self._open_socket = open_socket
+        self._look_around = look_around
         self._hub = Hub(clock, on_error)
         self._group: PnpSocket | None = None
         self._answers: PnpSocket | None = None
@@ -125,7 +129,7 @@ class PnpServer:
 
     def _look(self) -> None:
         try:
-            self._there = look()
+            self._there = self._look_around()
         except OSError as error:
             problem = f"the interfaces cannot be listed: {_why(error)}"
         else:
@@ -141,13 +145,13 @@ class PnpServer:
         place = self._place
         try:
             if self._answers is None:
-                self._answers = PnpSocket("", place.answer_port)
+                self._answers = self._open_socket("", place.answer_port)
                 self._hub.add(self._answers.fileno(), partial(self._receive, self._answers, False))
         except OSError as error:
             return f"port {place.answer_port}: {_why(error)}"
         try:
             if self._group is None:
-                self._group = PnpSocket(GROUP, place.port, shared=True)
+                self._group = self._open_socket(GROUP, place.port, shared=True)
                 self._hub.add(self._group.fileno(), partial(self._receive, self._group, True))
         except OSError as error:
             return f"{GROUP}:{place.port}: {_why(error)}"

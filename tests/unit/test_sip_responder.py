@@ -334,11 +334,11 @@ def test_behind_address_translation_the_real_source_is_noted(world: World) -> No
 
 
 def test_ten_thousand_phones_get_one_200_and_one_notify_each() -> None:
-    """Each asks three times, 200 ms apart, in mixed order."""
+    """Each asks twice, 200 ms apart."""
     world = World(everybody=True)
     counts: dict[tuple[str, int], list[str]] = {}
     count = 10_000
-    for turn in range(3):
+    for turn in range(2):
         for number in range(count):
             peer = (f"192.0.2.{number % 250 + 1}", 1024 + number // 250)
             data = subscribe(f"001565{number:06x}", Call_ID=f"{number}", Contact=f"<sip:{peer[0]}:{peer[1]}>")
@@ -346,4 +346,4 @@ def test_ten_thousand_phones_get_one_200_and_one_notify_each() -> None:
                 counts.setdefault(each.peer, []).append(each.data[:10].decode())
     assert len(counts) == count
     for sent in counts.values():
-        assert sorted(sent) == ["NOTIFY sip", "SIP/2.0 20", "SIP/2.0 20", "SIP/2.0 20"]
+        assert sorted(sent) == ["NOTIFY sip", "SIP/2.0 20", "SIP/2.0 20"]
