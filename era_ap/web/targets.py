@@ -17,6 +17,7 @@ _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NOT_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAC_IN_NAME: Final = re.compile(r"[0-9a-f]{2}(?:[:.-]?[0-9a-f]{2}){5}", re.IGNORECASE)
 _TEMPORARY: Final = re.compile(r"/+p/+([^/]*)/*(.*)", re.DOTALL)
+_TOKEN: Final = re.compile(rb"/+p(?:/|%2f)+[^/]*", re.IGNORECASE)
 _QUERY: Final = 256
 
 
@@ -47,12 +48,17 @@ def read_target(path: bytes, query: bytes) -> Target:
 def _decode(raw: bytes) -> str:
     if b"%" in raw:
         if _BROKEN_ESCAPE.search(raw):
-            raise Refused(Reason.HTTP_MALFORMED, f"a broken escape in {raw[:80]!r}")
+            raise Refused(Reason.HTTP_MALFORMED, f"a broken escape in {_shown(raw)}")
         raw = unquote_to_bytes(raw)
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise Refused(Reason.HTTP_MALFORMED, f"not UTF-8: {raw[:80]!r}") from None
+        raise Refused(Reason.HTTP_MALFORMED, f"not UTF-8: {_shown(raw)}") from None
+
+
+def _shown(raw: bytes) -> str:
+    """A path for the log, without the token of a temporary address."""
+    return ascii(_TOKEN.sub(rb"/p/...", raw, count=1)[:80])
 
 
 def _read_query(query: bytes) -> str:

@@ -43,6 +43,14 @@ def test_what_is_no_text_is_malformed(path: bytes) -> None:
     assert refused.value.reason is Reason.HTTP_MALFORMED
 
 
+def test_a_token_is_never_told() -> None:
+    for path in (b"/p/TOKEN/%zz", b"//p//TOKEN/%ff", b"/p%2FTOKEN/%ff"):
+        with pytest.raises(Refused) as refused:
+            read_target(path, b"")
+        assert "TOKEN" not in str(refused.value)
+    assert "TOKEN" not in repr(read_target(b"/p/TOKEN/x", b""))
+
+
 @pytest.mark.parametrize(
     ("query", "text"),
     [
