@@ -37,7 +37,7 @@ def test_yealink_ends_with_its_boot_file() -> None:
 @pytest.mark.parametrize(
     ("vendor", "mac", "options", "words"),
     [
-        ("acme", "001565aabbcc", {}, "known: cisco-sep"),
+        ("acme", "001565aabbcc", {}, "unknown vendor 'acme'"),
         ("yealink", "00156", {}, "12 hex digits"),
         ("yealink", "001565aabbcc", {"windowsize": 4}, "possible: blksize, tsize"),
         ("yealink", "001565aabbcc", {"blksize": 4}, "8 to 65464"),
