@@ -21,7 +21,7 @@ from era_ap.provisioning.blf import BlfKey
 from era_ap.provisioning.fields import as_text
 from era_ap.provisioning.layout import NONE, canonical
 from era_ap.provisioning.limits import named
-from era_ap.provisioning.rules import Spot, whole
+from era_ap.provisioning.rules import whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 _BLF: Final = "blf"
 _LINE: Final = "line"
+_NOTHING_SAID: Final = {
+    **dict.fromkeys(("number", "value", "label", "pickup", "login", "code", "index", "index0"), ""),
+    "type": NONE,
+}
 _WORKING: Final = ("number", "value", "pickup")
 
 
@@ -76,6 +80,7 @@ class _Placing:
         self._lines = {line.number: line for line in lines}
         self._primary = lines[0]
         self._pickup = pickup
+        self._types = frozenset(kind for area in self._areas for kind in area.types)
         self._taken: dict[int, str] = {}
         self._of_lines: dict[int, _Wish] = {}
         self._next: dict[tuple[str, int | None, int | None], int] = {}
@@ -136,7 +141,7 @@ class _Placing:
         return line
 
     def _known(self, entry: BlfKey, kind: str) -> str | None:
-        types = {known for area in self._areas for known in area.types}
+        types = self._types
         if kind in types or not types:
             return kind
         near = difflib.get_close_matches(kind, types, n=1)
@@ -219,30 +224,16 @@ class _Placing:
     # --- what it says
 
     def _key(self, number: int, wish: _Wish | None) -> BlfKey | None:
-        area = self._layout.area_at(number)
-        assert area is not None
-        slot = number - area.first
-        module, in_module = divmod(slot, area.unit)
-        page, in_page = divmod(in_module, area.count)
-        spot = Spot(in_page + 1, page + 1, module + 1 if area.modules else 0)
-        names = _numbers(area, number, spot)
-        entry: BlfKey | None = None
-        if wish is not None and wish.kind is not None:
-            said = self._said(wish, wish.kind)
-            if said is not None:
-                entry, names = wish.entry, names | said
-        if entry is None:
-            if area.fill == NONE:
-                return None
-            names |= dict.fromkeys(
-                ("number", "value", "label", "pickup", "login", "code", "index", "index0"), ""
-            )
-            names |= {"type": NONE, "line": str(self._primary.number), "line0": str(self._primary.number - 1)}
-        for name, rule in (*area.fields.items(), *area.types.get(names["type"], {}).items()):
-            text = rule.text(spot, names)
-            if text is not None:
-                names[name] = text
-        return BlfKey(entry.index if entry else 0, entry.fields if entry else {}, names, typed=True)
+        said = self._said(wish, wish.kind) if wish is not None and wish.kind is not None else None
+        if wish is not None and said is not None:
+            kind = said["type"] if said["type"] in self._types else NONE
+            names = self._layout.known(number, kind).completed(said)
+            return BlfKey(wish.entry.index, wish.entry.fields, names, typed=True)
+        known = self._layout.known(number, NONE)
+        if known.area.fill == NONE:
+            return None
+        line = {"line": str(self._primary.number), "line0": str(self._primary.number - 1)}
+        return BlfKey(0, {}, known.completed({**_NOTHING_SAID, **line}), typed=True)
 
     def _said(self, wish: _Wish, kind: str) -> dict[str, str] | None:
         """What the entry itself says, safe for the dialect; None if the dialect cannot carry it."""
@@ -302,20 +293,3 @@ def _where(wish: _Wish) -> str:
         f"position {wish.position}" if wish.position else "",
     )
     return ", ".join(part for part in parts if part)
-
-
-def _numbers(area: Area, number: int, spot: Spot) -> dict[str, str]:
-    slot = number - area.first + 1
-    return {
-        "area": area.name,
-        "position": str(spot.position),
-        "position0": str(spot.position - 1),
-        "slot": str(slot),
-        "slot0": str(slot - 1),
-        "place": str(number),
-        "place0": str(number - 1),
-        "page": str(spot.page),
-        "page0": str(spot.page - 1),
-        "module": str(spot.module),
-        "module0": str(max(spot.module - 1, 0)),
-    }

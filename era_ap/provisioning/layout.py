@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from era_ap.provisioning.limits import dialect_of, read_limits
 from era_ap.provisioning.rules import NAME, Rule, read_rule, whole
+from era_ap.provisioning.spots import Known, known_of
 
 if TYPE_CHECKING:
     from era_ap.provisioning.limits import Dialect
@@ -100,6 +101,16 @@ class Layout:
     line_fields: Fields
     dialect: Dialect | None
     constants: Mapping[str, str]
+    _known: dict[tuple[int, str], Known] = field(default_factory=dict, compare=False, repr=False)
+
+    def known(self, number: int, kind: str) -> Known:
+        """What is known of key ``number``, which the phone has, as a key of type ``kind``."""
+        known = self._known.get((number, kind))
+        if known is None:
+            area = self.area_at(number)
+            assert area is not None
+            known = self._known[number, kind] = known_of(area, number, kind)
+        return known
 
     def area_at(self, place: int) -> Area | None:
         """The area that has the key of that number, None past the last key."""

@@ -37,7 +37,7 @@ class Dialect:
 
     def flaw(self, value: str, *, in_key: bool = False) -> str | None:
         """The first character of ``value`` that cannot be carried, None if there is none."""
-        if self.forbidden or (in_key and self.separators):
+        if not (self.forbidden.isdisjoint(value) and (not in_key or self.separators.isdisjoint(value))):
             for character in value:
                 if character in self.forbidden or (in_key and character in self.separators):
                     return character
@@ -47,6 +47,8 @@ class Dialect:
 
     def blanked(self, value: str, *, in_key: bool = False) -> str:
         """``value`` with a blank for each character that cannot be carried."""
+        if self.flaw(value, in_key=in_key) is None:
+            return value
         return "".join(" " if self.flaw(each, in_key=in_key) else each for each in value)
 
     def carried(self, value: str) -> str:

@@ -61,6 +61,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.provisioning.render",
         "era_ap.provisioning.request",
         "era_ap.provisioning.rules",
+        "era_ap.provisioning.spots",
         "era_ap.provisioning.safe_xml",
         "era_ap.provisioning.scope",
         "era_ap.provisioning.tokens",

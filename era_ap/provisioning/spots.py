@@ -1,0 +1,71 @@
+"""What is known of a key of a phone before anybody's entry is on it: where it is, and what follows from that.
+
+Owns the names of a place and the rules of models.yml that need nothing else; they are computed once for each
+key and type, not for every phone of the model. Does not own the placing (``keys``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from era_ap.provisioning.rules import Spot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from era_ap.provisioning.layout import Area
+    from era_ap.provisioning.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """``names`` hold whatever the entry says; ``rules`` are left to be computed, in order, from both."""
+
+    area: Area
+    spot: Spot
+    names: Mapping[str, str]
+    rules: tuple[tuple[str, Rule], ...]
+
+    def completed(self, said: Mapping[str, str]) -> Mapping[str, str]:
+        """All names of the key, given what its entry has ``said``."""
+        names = {**said, **self.names}
+        for name, rule in self.rules:
+            text = rule.text(self.spot, names)
+            if text is not None:
+                names[name] = text
+        return names
+
+
+def known_of(area: Area, number: int, kind: str) -> Known:
+    """What is known of key ``number`` of the phone, which is in ``area``, as a key of type ``kind``."""
+    module, in_module = divmod(number - area.first, area.unit)
+    page, in_page = divmod(in_module, area.count)
+    spot = Spot(in_page + 1, page + 1, module + 1 if area.modules else 0)
+    names = _place_names(area, number, spot)
+    rules = [*area.fields.items(), *area.types.get(kind, {}).items()]
+    # From the first rule on that refers to an entry, a name may be another one for each entry.
+    while rules and rules[0][1].names <= names.keys():
+        name, rule = rules.pop(0)
+        text = rule.text(spot, names)
+        if text is not None:
+            names[name] = text
+    return Known(area, spot, MappingProxyType(names), tuple(rules))
+
+
+def _place_names(area: Area, number: int, spot: Spot) -> dict[str, str]:
+    slot = number - area.first + 1
+    return {
+        "area": area.name,
+        "position": str(spot.position),
+        "position0": str(spot.position - 1),
+        "slot": str(slot),
+        "slot0": str(slot - 1),
+        "place": str(number),
+        "place0": str(number - 1),
+        "page": str(spot.page),
+        "page0": str(spot.page - 1),
+        "module": str(spot.module),
+        "module0": str(max(spot.module - 1, 0)),
+    }
