@@ -263,8 +263,7 @@ def is_template(path: str) -> bool:
 
 
 def _is_models_file(path: str) -> bool:
-    folder, _, name = path.lower().rpartition("/")
-    return name == MODELS_FILE and "/" not in folder
+    return path.lower().rpartition("/")[2] == MODELS_FILE
 
 
 def _read_constants(previous: Catalogue | None, file: TextFile | None) -> _Reading[Mapping[str, str]]:

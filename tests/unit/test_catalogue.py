@@ -314,3 +314,48 @@ def test_a_changed_ready_made_file_is_a_new_revision():
     two = build(one, Snapshot({}, None, {"a": StaticFile("a", Stamp(9, 2, 3, 4))}))
     assert two.revision > one.revision
     assert two.static("a").stamp.mtime_ns == 9
+
+
+# --- models.yml in folders
+
+
+def test_each_folder_may_have_models_of_its_own():
+    catalogue = load(
+        snapshot(
+            {
+                "models.yml": "T2: {like: T1}",
+                "acme/models.yml": "T1: {keys: {line: 4}}",
+                "acme/T1.cfg": "a = 1\n",
+                "acme/old/models.yml": "T3: {like: T1}",
+            }
+        )
+    )
+    assert found(catalogue) == []
+    assert catalogue.models.bases("T2") == ("T2", "T1", "acme/T1")
+    assert catalogue.models.bases("T3") == ("T3", "acme/old/T3", "T1", "acme/T1")
+    assert sorted(catalogue.templates) == ["acme/t1.cfg"]
+
+
+def test_a_broken_models_file_of_one_folder_leaves_all_else_in_service():
+    good = {"a/models.yml": "T1: {keys: {line: 4}}", "b/models.yml": "T2: {keys: {line: 5}}"}
+    broken = {**good, "a/models.yml": "T1: {keys: {line: 4}", "b/models.yml": "T2: {keys: {line: 6}}"}
+    catalogue = load(snapshot(good), snapshot(broken))
+    assert [reason for reason, _ in found(catalogue)] == [Reason.MODELS_INVALID]
+    assert [catalogue.models.layout(name).areas[0].count for name in ("T1", "T2")] == [4, 6]
+
+
+def test_a_change_of_keys_alone_is_a_new_catalogue():
+    files = {"a/models.yml": "T1: {keys: {line: 4}}"}
+    first = load(snapshot(files))
+    second = build(first, snapshot({"a/models.yml": "T1: {keys: {line: 5}}"}))
+    assert second.revision == first.revision + 1
+    assert second.models.layout("T1") != first.models.layout("T1")
+    assert build(second, snapshot({"a/models.yml": "T1: {keys: {line: 5}}"})) is second
+
+
+def test_a_finding_across_files_stays_until_one_of_them_changes():
+    files = {"a/models.yml": "T1: {}", "b/models.yml": "T1: {}"}
+    first = load(snapshot(files))
+    assert [where for _, where in found(first)] == ["templates/b/models.yml:1"]
+    assert found(build(first, snapshot({**files, "c.cfg": "x"}))) == found(first)
+    assert found(build(first, snapshot({"a/models.yml": "T1: {}"}))) == []
