@@ -36,7 +36,10 @@ LISTS: Final = {
     "escene": "escene.timezone",
     "cisco": "cisco.timezone",
     "gigaset": "gigaset.timezone",
+    "akuvox": "akuvox.time_zone_name",
 }
+OFFSET_DECIDES: Final = frozenset({"yealink", "akuvox"})
+"""Vendors that are told the offset and whether there is summer time; without it the name is an ornament."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,8 @@ class TimeZones:
             if vendor == "gigaset":
                 hours = _hours(entry.zone.offset) if entry.zone.offset else ""
                 values[constant] = f"GMT{hours}.{entry.value}"
-            # Yealink is told whether there is summer time; without it only the offset counts.
-            if not exact and not (vendor == "yealink" and not zone.save and entry.zone.offset == zone.offset):
+            ornament = vendor in OFFSET_DECIDES and not zone.save and entry.zone.offset == zone.offset
+            if not exact and not ornament:
                 notes[constant] = _note(zone, constant, entry)
         if not zone.regular:
             what = f"{zone.name} changes its clocks by no rule; today's offset is used, without summer time"
