@@ -1,0 +1,4 @@
+#!version:1.0.0.1
+# The boot file of one phone: only what it lists is fetched, in this order.
+include:config "y000000000000.cfg"
+include:config "001565aabbcc.cfg"
