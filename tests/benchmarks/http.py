@@ -22,6 +22,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from tests.conftest import MAC, Site
 
 BODY = 12 * 1024
@@ -77,7 +79,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(command: list[str], port: int, log: Path) -> Iterator[int]:
+def server(command: list[str], port: int, log: Path) -> Iterator[psutil.Process]:
     """Start a server and wait until it answers; end it afterwards."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stderr=file, stdout=file)
@@ -88,7 +90,7 @@ def server(command: list[str], port: int, log: Path) -> Iterator[int]:
                 break
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
-        yield port
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(20)
@@ -129,10 +131,11 @@ def main() -> int:
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         root = Path(folder)
-        ports: dict[str, int] = {}
+        servers: dict[str, tuple[int, psutil.Process]] = {}
 
         def start(name: str, command: list[str], port: int) -> None:
-            ports[name] = stack.enter_context(server(command, port, root / f"{len(ports)}.log"))
+            log = root / f"{len(servers)}.log"
+            servers[name] = port, stack.enter_context(server(command, port, log))
 
         for level in ("warning", "info"):
             port = free_port()
@@ -152,22 +155,32 @@ def main() -> int:
         if shutil.which("nginx"):
             port = free_port()
             start("nginx, a static file", ["nginx", "-c", str(nginx_config(root, port, body))], port)
-        measure(ports, seconds, len(body))
+        measure(servers, seconds, len(body))
     return 0
 
 
-def measure(ports: dict[str, int], seconds: int, size: int) -> None:
-    """Ask all servers in turns and print the best of each."""
-    best: dict[tuple[str, bool], float] = {}
+def cpu_seconds(process: psutil.Process) -> float:
+    """What the server and its workers have computed so far."""
+    return sum(sum(each.cpu_times()[:2]) for each in (process, *process.children()))
+
+
+def measure(servers: dict[str, tuple[int, psutil.Process]], seconds: int, size: int) -> None:
+    """Ask all servers in turns; print the best rate of each, and the least computing for one request."""
+    rates: dict[tuple[str, bool], float] = {}
+    costs: dict[tuple[str, bool], float] = {}
     for _ in range(ROUNDS):
-        for name, port in ports.items():
-            for close in (False, True):
-                rate = wrk(port, seconds, close=close)
-                best[name, close] = max(best.get((name, close), 0.0), rate)
-    print(f"{size} octets, {CONNECTIONS} connections, requests/s, best of {ROUNDS} runs of {seconds} s")
-    print(f"{'':32}{'keep-alive':>12}{'close':>12}")
-    for name in ports:
-        print(f"{name:32}{best[name, False]:12,.0f}{best[name, True]:12,.0f}")
+        for name, (port, process) in servers.items():
+            for key in ((name, False), (name, True)):
+                before = cpu_seconds(process)
+                rate = wrk(port, seconds, close=key[1])
+                cost = (cpu_seconds(process) - before) / (rate * seconds) * 1e6
+                rates[key] = max(rates.get(key, 0.0), rate)
+                costs[key] = min(costs.get(key, 1e9), cost)
+    print(f"{size} octets, {CONNECTIONS} connections, best of {ROUNDS} runs of {seconds} s")
+    print(f"{'':28}{'keep-alive':>26}{'close':>26}")
+    for name in servers:
+        columns = (f"{rates[key]:12,.0f}/s {costs[key]:6.0f} us CPU" for key in ((name, False), (name, True)))
+        print(f"{name:28}", *columns)
 
 
 if __name__ == "__main__":
