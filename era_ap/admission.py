@@ -108,7 +108,7 @@ class Admission:
 
     def _find(self, ip: str, now: float) -> _Source:
         address = read_address(ip)
-        key = ip if address is None else _source_key(address)
+        key = ip if address is None or ":" not in ip else _source_key(address)
         source = self._sources.get(key)
         if source is None:
             if len(self._sources) >= self._policy.memory:

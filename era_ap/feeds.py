@@ -7,6 +7,7 @@ operator should know is logged. Serving never waits for any of it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,9 @@ class Feeds:
             self._log.error("starting without everything", advice="what is missing is refused for the moment")
         await self._resolver.refresh()
         self._spawn(self._keep_names_fresh())
+        # What is loaded by now stays for long: the collector need not go through all of it again and again.
+        gc.collect()
+        gc.freeze()
 
     def set_interval(self, seconds: float) -> None:
         """Another pause between two looks."""

@@ -16,6 +16,7 @@ from era_ap.provisioning.request import Subject
 if TYPE_CHECKING:
     import structlog
 
+    from era_ap.errors import Reason
     from era_ap.logs import JournalFile
     from era_ap.sip.outcomes import Outcome as PnpOutcome
     from era_ap.tftp.server import TransferReport
@@ -32,6 +33,9 @@ class Reporter:
 
     def tftp(self, report: TransferReport) -> None:
         """A TFTP request has ended."""
+        told = self._is_told(report.reason)
+        if not told and self._journal is None:
+            return  # a flood of refusals costs as little as can be
         traffic = report.traffic
         self._write(
             Record(
@@ -44,7 +48,8 @@ class Reporter:
                 retransmits=traffic.retransmits,
                 seconds=traffic.duration,
                 options={name: int(value) for name, value in traffic.agreed},
-            )
+            ),
+            told=told,
         )
 
     def web(self, report: WebReport) -> None:
@@ -61,7 +66,8 @@ class Reporter:
                 method=report.method,
                 status=report.status,
                 agent=report.agent,
-            )
+            ),
+            told=self._is_told(report.reason),
         )
 
     def pnp(self, outcome: PnpOutcome) -> None:
@@ -85,23 +91,31 @@ class Reporter:
                 subject=subject,
                 retransmits=max(0, outcome.sent - 1),
                 seconds=outcome.seconds,
-            )
+            ),
+            told=self._is_told(outcome.reason),
         )
 
     def defect(self, error: BaseException) -> None:
         """Something was raised that nobody meant to raise."""
         self._log.error("defect", exc_info=error)
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Record, *, told: bool) -> None:
+        """To the journal, and to the log where it is ``told``."""
         if self._journal is not None:
             self._journal.write(record)
+        if not told:
+            return
         if record.is_served:
             self._log.info("request", record=record)
         else:
-            admitted, left_out = self._limit.admit(time.monotonic())
-            if left_out:
-                self._log.warning("refusals left out", count=left_out)
-            if not admitted:
-                return
             failed = record.reason.outcome in (Outcome.BROKEN, Outcome.UNAVAILABLE)
             (self._log.error if failed else self._log.warning)("request", record=record)
+
+    def _is_told(self, reason: Reason) -> bool:
+        """Whether the log gets a line about a request that ended so; asked once for each request."""
+        if reason.outcome is Outcome.SERVED:
+            return True
+        admitted, left_out = self._limit.admit(time.monotonic())
+        if left_out:
+            self._log.warning("refusals left out", count=left_out)
+        return admitted

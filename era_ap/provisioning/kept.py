@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from era_ap.directory.model import Account, Domain
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.layout import Layout
+    from era_ap.provisioning.provisioner import StaticHit
     from era_ap.provisioning.request import Refusal
 
 KEPT_BYTES = 64 * 1024 * 1024
@@ -49,10 +50,11 @@ class Sources:
 class Kept:
     """One answer: good until ``until`` (monotonic seconds) and while what it was made of is in service.
 
-    ``files`` are the templates it was made of; a refusal has no ``sources`` and ends with the ``revisions``.
+    ``files`` are the templates it was made of; a refusal and a static file have no ``sources`` and end with
+    the ``revisions``.
     """
 
-    reply: Content | Refusal
+    reply: Content | Refusal | StaticHit
     until: float
     revisions: tuple[int, int]
     files: tuple[str, ...] = ()

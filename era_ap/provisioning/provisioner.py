@@ -103,7 +103,9 @@ class Provisioner:
         if found.refusal is not None:
             return self.refuse(key, found.refusal, subject_of(found), now)
         if found.static is not None:
-            return StaticHit(found.static, subject_of(found))
+            hit = StaticHit(found.static, subject_of(found))
+            self._kept.put(key, Kept(hit, now + self.rules.reuse_seconds, self._revisions()))
+            return hit
         try:
             return self.filling(found, request.local, request.query, request.mac_hint)
         except Refused as refused:
