@@ -43,7 +43,7 @@ def rows(kind: Kind, data: bytes) -> list[tuple[str, str]]:
     found = []
     for place, element in enumerate(etree.fromstring(data).iter(tag=etree.Element)):
         found.append((f"{place} {element.tag}", element.text or ""))
-        found += [(f"{place} @{key}", value) for key, value in element.items()]
+        found += [(f"{place} @{key}", str(value)) for key, value in element.items()]
     return found
 
 
