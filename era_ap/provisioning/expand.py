@@ -44,7 +44,8 @@ class Expansion(Walker):
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
         super().__init__(kind, meter, encoding, depth)
         self._scope = scope
-        self._dialect = scope.layout.dialect if scope.layout is not None else None
+        dialect = scope.layout.dialect if scope.layout is not None else None
+        self._dialect = dialect if dialect is not None and dialect.touches_values else None
         self.warnings: dict[Problem, None] = {}
         self._values = values = Values(scope, self.warnings)
         self._sources = (values.sipuser, values.account, values.blf, values.nslookup, values.random)

@@ -256,17 +256,19 @@ class _Placing:
         dialect = self._layout.dialect
         if dialect is None:
             return said
-        for name in _WORKING:
-            flaw = dialect.flaw(said[name], in_key=True)
-            if flaw is not None:
-                what = f"its {name} has {named(flaw)}, which files of this model cannot carry"
-                self._note(wish.entry, Reason.KEY_VALUE, what)
-                return None
-            said[name] = dialect.carried(said[name])
-        label = dialect.blanked(said["label"], in_key=True)
+        if dialect.touches_values:
+            for name in _WORKING:
+                flaw = dialect.flaw(said[name], in_key=True)
+                if flaw is not None:
+                    what = f"its {name} has {named(flaw)}, which files of this model cannot carry"
+                    self._note(wish.entry, Reason.KEY_VALUE, what)
+                    return None
+                said[name] = dialect.carried(said[name])
+            said["login"] = dialect.carried(login)
+            said["label"] = dialect.blanked(said["label"], in_key=True)
         if dialect.label_length:
-            label = label[: dialect.label_length].rstrip()
-        said["label"] = dialect.carried(label)
+            said["label"] = said["label"][: dialect.label_length].rstrip()
+        said["label"] = dialect.carried(said["label"])
         return said
 
     def _note(self, entry: BlfKey, reason: Reason, what: str) -> None:

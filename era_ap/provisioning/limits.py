@@ -35,6 +35,11 @@ class Dialect:
     label_length: int = 0
     line_length: int = 0
 
+    @property
+    def touches_values(self) -> bool:
+        """Whether any value may be changed or refused for its characters, not only for its length."""
+        return bool(self.forbidden or self.separators or self.escape) or self.encoding != "utf-8"
+
     def flaw(self, value: str, *, in_key: bool = False) -> str | None:
         """The first character of ``value`` that cannot be carried, None if there is none."""
         if not (self.forbidden.isdisjoint(value) and (not in_key or self.separators.isdisjoint(value))):

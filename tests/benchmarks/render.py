@@ -1,12 +1,14 @@
 """How many files are filled in a second, uncached, on one core.
 
-The file has 12 KB, 40 placeholders, 10 includes and 20 BLF keys; as text and as XML. Figures are medians of
-several runs. Use: ``python tests/benchmarks/render.py [--seconds S] [--runs N]``.
+The file has 12 KB, 40 placeholders, 10 includes and 20 BLF keys; as text and as XML, with a plain list of keys
+and with keys placed by the model's data. Figures are medians of several runs in computing time.
+Use: ``python -P tests/benchmarks/render.py [--seconds S] [--runs N]``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import statistics
 import time
@@ -14,16 +16,35 @@ from typing import TYPE_CHECKING
 
 from era_ap.directory.model import read_account
 from era_ap.provisioning.language import parse
+from era_ap.provisioning.models_file import parse as parse_models
 from era_ap.provisioning.render import Budget, ConstantSource, Line, Scope, render
 
 if TYPE_CHECKING:
     from era_ap.provisioning.language import Template
+    from era_ap.provisioning.layout import Layout
 
 SIZE = 12_000
+MODEL = """
+model:
+  accounts: 16
+  keys:
+    line: {count: 15, fields: {key: "linekey.{position}"}}
+    module: {count: 40, modules: 3, fields: {key: "expansion_module.{module}.key.{position}"}}
+  types: {none: 0, blf: 16, speeddial: 13, url: {code: 17, value: "get:{value}"}}
+  dialect: {label_length: 20}
+"""
 FIELDS = ("login", "password", "display_name", "ext.room", "ext.site.name")
 
 
-def templates(xml: bool) -> dict[str, Template]:
+def layout() -> Layout:
+    """A phone with 15 keys and side-cars."""
+    models, problems = parse_models(MODEL)
+    found = models.layout("model")
+    assert found is not None and not problems
+    return found
+
+
+def templates(xml: bool, typed: bool) -> dict[str, Template]:
     """The root template ``model``, its includes and its BLF template."""
     before, after = ('<item name="{0}">', "</item>\n") if xml else ("{0} = ", "\n")
 
@@ -32,9 +53,10 @@ def templates(xml: bool) -> dict[str, Template]:
 
     texts = {f"part{number}.inc": entry(f"include.{number}", "[constants.ntp]") for number in range(10)}
     key = ("type 16", "line 1", "value [blf.number]", "label [blf.label]")
-    texts["model.blf"] = "".join(
-        entry(f"linekey.[blf.index].{one.split()[0]}", one.split()[1]) for one in key
-    )
+    name = "[blf.key]" if typed else "linekey.[blf.index]"
+    if typed:
+        key = ("type [blf.code]", "line [blf.line]", "value [blf.value]", "label [blf.label]")
+    texts["model.blf"] = "".join(entry(f"{name}.{one.split()[0]}", one.split()[1]) for one in key)
     lines = [
         entry(f"account.1.field{number}", f"[sipuser.{FIELDS[number % 5]}]")
         if number % 2
@@ -52,8 +74,9 @@ def templates(xml: bool) -> dict[str, Template]:
     return {name: parse(name, text) for name, text in texts.items()}
 
 
-def scope_for(found: dict[str, Template]) -> Scope:
-    """A phone with 20 BLF keys."""
+def scope_for(found: dict[str, Template], typed: bool) -> Scope:
+    """A phone with 20 keys; ``typed``: of several types, placed on the phone and a side-car."""
+    kinds = ("blf", "blf", "speeddial", "url") if typed else ("",)
     document = {
         "login": "101",
         "password": "k3&secret<5",
@@ -64,7 +87,10 @@ def scope_for(found: dict[str, Template]) -> Scope:
                 {
                     "mac": "001565aabbcc",
                     "device_model": "model",
-                    "blf": [{"number": str(200 + key), "label": f"Desk {key}"} for key in range(20)],
+                    "blf": [
+                        {"number": str(200 + key), "label": f"Desk {key}", "type": kinds[key % len(kinds)]}
+                        for key in range(20)
+                    ],
                 }
             ]
         },
@@ -85,19 +111,20 @@ def scope_for(found: dict[str, Template]) -> Scope:
         addresses=lambda _name: ("10.0.0.1", "10.0.0.2"),
         rng=random.Random(1),
         new_id=lambda: "00000000-0000-0000-0000-000000000000",
+        layout=layout() if typed else None,
     )
 
 
-def measure(xml: bool, seconds: float) -> float:
+def measure(xml: bool, typed: bool, seconds: float) -> float:
     """Renderings per second."""
-    found = templates(xml)
-    scope = scope_for(found)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
+    found = templates(xml, typed)
+    scope = scope_for(found, typed)
+    count, start = 0, time.process_time()
+    while time.process_time() - start < seconds:
         for _ in range(50):
-            render(found["model"], scope, Budget(time.monotonic))
+            render(found["model"], scope, Budget(time.process_time))
         count += 50
-    return count / (time.perf_counter() - start)
+    return count / (time.process_time() - start)
 
 
 def main() -> None:
@@ -105,10 +132,11 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=1.0, help="length of a run")
     options.add_argument("--runs", type=int, default=5)
     given = options.parse_args()
-    for kind, xml in (("text", False), ("xml", True)):
-        found = templates(xml)
-        size = len(render(found["model"], scope_for(found), Budget(time.monotonic)).data)
-        rates = [measure(xml, given.seconds) for _ in range(given.runs)]
+    for xml, typed in itertools.product((False, True), repeat=2):
+        found = templates(xml, typed)
+        size = len(render(found["model"], scope_for(found, typed), Budget(time.process_time)).data)
+        rates = [measure(xml, typed, given.seconds) for _ in range(given.runs)]
+        kind = f"{'xml' if xml else 'text'}, {'typed' if typed else 'plain'} keys"
         print(f"{kind}: {statistics.median(rates):,.0f} renderings/s of {size:,} bytes", end=" ")
         print(f"(runs {', '.join(f'{rate:,.0f}' for rate in sorted(rates))})")
 
