@@ -122,7 +122,7 @@ def test_ready_made_files_and_what_is_not_there() -> None:
     for name, reason in (
         ("cfgc074ada0b003", Reason.TEMPLATE_MISSING),
         ("001565ffffff.cfg", Reason.MAC_UNKNOWN),
-        ("000000000000.cfg", Reason.COMMON_TEMPLATE_MISSING),
+        ("no-such-thing.bin", Reason.NO_MASK),
     ):
         refusal = provisioner().answer(FileRequest(name, "192.0.2.50", Transport.TFTP), 0.0)
         assert isinstance(refusal, Refusal)
