@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import sys
@@ -118,6 +119,8 @@ class Daemon:
         self._tftp.serve()
         await self._http.start()
         await loading
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not worth a pause of 100 ms every few seconds
         self._discovery.start()
         every = systemd.watchdog_seconds()
         if every is not None:

@@ -90,7 +90,7 @@ class Responder:
         """Take one datagram; never raises for what it holds."""
         if arrival.data[:4].upper() == b"SIP/":
             message = parse(arrival.data)
-            if isinstance(message, Response) and not arrival.multicast:
+            if isinstance(message, Response):  # by multicast too: some answer where they asked
                 self._layer.receive_response(message, now)
                 self._outcomes += [notified(ended, now) for ended in self._layer.events()]
             return

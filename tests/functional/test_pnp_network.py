@@ -81,6 +81,22 @@ def test_each_phone_gets_the_address_of_the_interface_that_heard_it(site: Site, 
     process.wait_log("request", transport="pnp", reason="pnp-accepted", mac=MAC, account="101@a.example.com")
 
 
+def test_a_temporary_address_over_http(site: Site, lan: Network, daemon) -> None:
+    key = site.root / "site.key"
+    key.write_text("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n")
+    key.chmod(0o600)
+    site.ext |= {"http_port": 8080, "http_listen": ["0.0.0.0"], "key_file": str(key)}
+    config = configure(site)
+    document = json.loads(config.read_text())
+    document["roles"][0]["pnp_url_proto"] = "http"
+    config.write_text(json.dumps(document))
+    process = serving(daemon, config, lan)
+    found = phone(lan, "one")
+    assert re.fullmatch(r"http://10\.99\.1\.1:8080/p/[\w-]+/", found["url"])
+    assert found["ok"], found["fetches"]
+    assert not any("/p/" in str(entry) for entry in process.log if entry.get("transport") == "pnp")
+
+
 def test_an_unknown_phone_is_met_with_silence_and_remembered(site: Site, lan: Network, daemon) -> None:
     config = configure(site)
     process = serving(daemon, config, lan)

@@ -96,11 +96,12 @@ def test_a_phone_that_declines_is_told_of(world: World) -> None:
     assert (outcome.reason, outcome.detail) == (Reason.PNP_DECLINED, "the phone answered 481")
 
 
-def test_confirmations_by_multicast_or_by_others_do_not_count(world: World) -> None:
+def test_a_confirmation_to_the_group_counts_and_a_strangers_does_not(world: World) -> None:
     _, notify = world.hear(subscribe())
-    world.hear(confirm(notify))
     world.hear(confirm(notify).replace(b"branch=z9", b"branch=y9"), multicast=False)
     assert world.responder.events() == []
+    world.hear(confirm(notify))
+    assert world.reasons() == [Reason.PNP_ACCEPTED]
 
 
 def test_a_retransmission_gets_the_same_200_and_no_notify(world: World) -> None:

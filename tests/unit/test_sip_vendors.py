@@ -56,7 +56,7 @@ def test_every_file_in_a_url_is_one_that_a_mask_knows() -> None:
         ("Mozilla/4.0 (compatible; snom320-SIP 8.4.18 1.1.3-s)", "snom", "320", "8.4.18"),
         ("Mozilla (snomD785-SIP 10.1.33.33 000413922D24)", "snom", "D785", "10.1.33.33"),
         ("Mozilla/4.0 (Snom M900 05.20.0001 000413b60680)", "snom", "M900", "05.20.0001"),
-        ("Grandstream Model HW HT801 V1.1A SW 1.0.17.5 DevId c074ad2bd859", "grandstream", "HT801", "1.0.17.5"),
+        ("Grandstream Model HW HT801 V1.1A SW 1.0.17.5", "grandstream", "HT801", "1.0.17.5"),
         ("Grandstream GXP2000 (gxp2000e.bin:1.2.5.3) DevId 000b822726c8", "grandstream", "GXP2000", ""),
         ("Fanvil X6U Pro 0.0.10 0c383e2cd782", "fanvil", "X6U Pro", "0.0.10"),
         ("Flyingvoice FIP13G V0.6.24 00:21:F2:22:AE:F1", "flyingvoice", "FIP13G", "0.6.24"),
