@@ -328,7 +328,7 @@ PHONES = [
     ("Akuvox", "r000000000029.cfg", None, None, "akuvox/common.cfg"),
     ("Atcom", "a000000000010.cfg", None, None, "atcom/common.cfg"),
     ("ALE", "config.xml", None, None, "ale/common.xml"),
-    ("ALE", "config.M5.xml", None, None, "ale/model.xml"),
+    ("ALE", "config.M5.xml", None, None, "ale/common.xml"),
     ("ALE", f"config.{M}.xml", M, None, None),
     ("ALE 4018", "/lanpbx.cfg", None, None, "ale/lanpbx.cfg"),
     ("ALE 4018", "sipconfig.txt", None, None, "ale/sipconfig.txt"),
