@@ -189,6 +189,19 @@ REFUSED: list[tuple[str, Break]] = [
             "T46S.cfg", "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>"
         ),
     ),
+    (
+        "value-forbidden",
+        lambda site: (
+            site.template("models.yml", "T46S: {dialect: {forbidden: '\"'}}\n"),
+            site.account(
+                "101", password='s3"cret', opts={"ap_devices": {"mac": MAC, "device_model": "T46S"}}
+            ),
+        ),
+    ),
+    (
+        "line-length",
+        lambda site: site.template("models.yml", "T46S: {dialect: {line_length: 10}}\n"),
+    ),
     ("file-outside", link_out),
     ("file-hard-link", hard_link),
     ("file-special", fifo),
@@ -249,6 +262,56 @@ def test_a_broken_file_beside_the_way_is_told_to_whoever_looks_for_a_refusal(
     document = explained(site, "0015650000ff", "0015650000ff.cfg")
     assert document["reason"] == "mac-unknown"
     assert reason in [problem["reason"] for problem in document["related"]]  # type: ignore[index,union-attr]
+
+
+TOLD: list[tuple[str, Break]] = [
+    ("key-type", lambda site: keys(site, {"type": "nix"})),
+    ("key-place", lambda site: keys(site, {"position": "1"})),
+    ("key-value", lambda site: keys(site, {"number": "1;2"})),
+    ("key-overflow", lambda site: keys(site, "1", "2", "3")),
+    ("line-overflow", lambda site: site.phone("102", MAC, line=2)),
+    (
+        "value-changed",
+        lambda site: (
+            site.phone("101", MAC, label="a;b"),
+            site.template("T46S.cfg", "[sipuser.opts.ap_devices.label]"),
+        ),
+    ),
+    ("model-unlisted", lambda site: site.phone("101", MAC, model="T77")),
+    (
+        "timezone-unknown",
+        lambda site: site.domain("a.example.com", ap_constants={"timezone": "Europe/Moskow"}),
+    ),
+    (
+        "timezone-nearest",
+        lambda site: (
+            site.domain("a.example.com", ap_constants={"timezone": "America/Nuuk"}),
+            site.template("T46S.cfg", "[constants.snom.timezone]"),
+        ),
+    ),
+]
+
+
+def keys(site: Site, *entries: object) -> None:
+    """Keys for a phone that has two beside that of its line."""
+    site.template("T46S.cfg", "[blf]\n")
+    site.template("T46S.blf", "[blf.position] = [blf.code]\n")
+    site.phone("101", MAC, blf=list(entries))
+
+
+@pytest.mark.parametrize(("reason", "break_it"), TOLD, ids=[reason for reason, _ in TOLD])
+def test_what_does_not_stop_a_file_is_told_with_it(site: Site, reason: str, break_it: Break) -> None:
+    site.template("T46S.account", "[account.login]")
+    site.template("T46S.cfg", "[accounts]\n")
+    site.template(
+        "models.yml",
+        "generic: {T7: T46S}\n"
+        "T46S: {accounts: 1, keys: {line: 3}, types: {blf: 16}, dialect: {forbidden: ';'}}\n",
+    )
+    break_it(site)
+    document = explained(site)
+    assert document["reason"] == "rendered"
+    assert reason in {warning["reason"] for warning in document["warnings"]}  # type: ignore[index,union-attr]
 
 
 def test_there_are_forty_of_them_and_no_two_share_a_code() -> None:
