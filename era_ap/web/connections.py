@@ -24,6 +24,7 @@ BODY_SECONDS: Final = 60.0
 
 _SLACK: Final = 64 * 1024
 _OVERHEAD: Final = 1024 * 1024
+_CONTINUE: Final = b"HTTP/1.1 100 "
 _BAD: Final = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _QUIET: Final = logging.Logger("era_ap.web", logging.CRITICAL + 1)
 
@@ -38,6 +39,42 @@ class ConnectionPolicy:
     keep_seconds: float = 15.0
     body_bytes: int = 0
     is_proxy: Callable[[str], bool] = lambda _: False
+
+
+class Cork:
+    """A transport for one answer: its header leaves together with what follows, in one system call."""
+
+    __slots__ = ("_head", "_is_open", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._is_open = False
+
+    def write(self, data: bytes) -> None:
+        """Send, but keep the header back; an interim answer (100) goes at once."""
+        if self._is_open or data.startswith(_CONTINUE):
+            self._transport.write(data)
+        elif self._head:
+            self._is_open = True
+            self._transport.writelines((self._head, data))
+        else:
+            self._head = data
+
+    def flush(self) -> None:
+        """Send the header if nothing followed it."""
+        if self._head and not self._is_open:
+            self._is_open = True
+            self._transport.write(self._head)
+
+    def close(self) -> None:
+        """Close when all is sent."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._transport.is_closing()
 
 
 class GuardedParser(HttpToolsProtocol):
@@ -148,6 +185,14 @@ class PhoneConnection(GuardedParser):
         self.in_head = False
         self.deadline = self.loop.time() + BODY_SECONDS
         super().on_headers_complete()
+        cycle, cork = self.cycle, Cork(self.transport)
+        finish = cycle.on_response
+
+        def on_response() -> None:
+            cork.flush()
+            finish()
+
+        cycle.transport, cycle.on_response = cork, on_response  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         """The request is whole: the phone has nothing to do but to read."""
