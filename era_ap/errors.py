@@ -164,7 +164,7 @@ class Reason(enum.Enum):
     PNP_ACCEPTED = ("pnp-accepted", Outcome.SERVED, "The phone has taken the URL of its file.")
     PNP_UNCONFIRMED = ("pnp-unconfirmed", Outcome.ABORTED, "The phone did not confirm the NOTIFY; the next request for a file tells whether it took the URL.")
     PNP_DECLINED = ("pnp-declined", Outcome.ABORTED, "The phone answered the NOTIFY with an error; some do and fetch the file all the same.")
-    PNP_DENIED = ("pnp-denied", Outcome.REFUSED, "ext.pnp.allow or ext.pnp.deny keeps this phone out; it gets no answer.")
+    PNP_DENIED = ("pnp-denied", Outcome.REFUSED, "ext.pnp (its interfaces, allow or deny) keeps this phone out; it gets no answer.")
     PNP_NOT_OURS = ("pnp-not-ours", Outcome.REFUSED, "This instance does not lead the group of the phone's domain; the leader answers.")
     PNP_NO_MAC = ("pnp-no-mac", Outcome.REFUSED, "The SUBSCRIBE names no MAC, or something that only looks like one.")
     PNP_STALE = ("pnp-stale", Outcome.UNAVAILABLE, "The SUBSCRIBE waited more than a second to be read; the phone asks again.")

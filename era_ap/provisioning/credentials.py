@@ -94,7 +94,8 @@ class CredentialCheck:
             raw = base64.b64decode(nonce, altchars=b"-_", validate=True)
             head, tag = raw[:-_TAG], raw[-_TAG:]
             made_at, _ = _NONCE.unpack(head)
-            count = int(parameters.get("nc", "1"), 16)
+            # Without qop the count is not part of the proof: whoever overheard it could raise it.
+            count = int(parameters.get("nc", "1"), 16) if "qop" in parameters else 1
         except (binascii.Error, struct.error, ValueError):
             return Reason.CREDENTIALS_STALE
         signed = [hmac.compare_digest(tag, self._sign(key, head, source)) for key in self.keys]

@@ -6,6 +6,7 @@ Owns shapes only. IPv4: phones know PnP in no other form (224.0.1.75).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Local:
     """Where we stand on the wire the datagram came by.
 
     ``address`` is ours on interface ``name`` (number ``index``) for this peer, ``networks`` are those the
-    interface is in, ``port`` is where we take answers.
+    interface is in (none where PnP does not listen), ``port`` is where we take answers.
     """
 
     address: str
@@ -42,6 +43,12 @@ class Arrival:
     multicast: bool
     at: float = 0.0
     age: float = 0.0
+
+    @property
+    def is_near(self) -> bool:
+        """Whether a phone on the wire of PnP sent it: what is sent to us alone may come from anywhere."""
+        source = IPv4Address(self.peer[0])
+        return self.multicast or any(source in network for network in self.local.networks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ NOTIFY_TIMING: Final = Timing(attempts=4)
 """NOTIFY goes out after 0, 0.5, 1.5 and 3.5 s; by then every known phone has given up."""
 
 _DISCOVERED: Final = frozenset({Reason.MAC_UNKNOWN, Reason.MAC_CONFLICT, Reason.PNP_DENIED})
+_FAR: Final = "not sent to the group, and not from a network of an interface that PnP listens on"
 _ABILITIES: Final = (("Allow", ", ".join(ALLOWED)), ("Accept", "application/url"), ("Allow-Events", EVENT))
 
 
@@ -141,6 +142,8 @@ class Responder:
         fault = judge(request)
         if fault is not None:
             self._refuse(request, fault, arrival, now)
+        elif request.method == "SUBSCRIBE" and not arrival.is_near:
+            self._outcomes.append(unanswered(Reason.PNP_DENIED, arrival, detail=_FAR))
         elif request.method == "SUBSCRIBE":
             self._subscribe(Asked(request, arrival, identify(request, self._vendors), now), now)
         elif not arrival.multicast:

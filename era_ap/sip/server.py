@@ -206,7 +206,8 @@ class PnpServer:
             address = str(known.addresses[0].ip)
         if address == "0.0.0.0" or not received.peer[1]:  # noqa: S104
             return None
-        networks = tuple(each.network for each in known.addresses) if known is not None else ()
+        joined = self._joined.get(received.index)
+        networks = tuple(each.network for each in joined.addresses) if joined is not None else ()
         name = known.name if known is not None else f"#{received.index}"
         return Local(address, self._answers.port, received.index, name, networks)
 

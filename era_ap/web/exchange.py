@@ -63,6 +63,7 @@ class Exchange:
         self.since = since
         self.status = 0
         self.octets = 0
+        self.is_cut = False
         self._send = send
         peer = (scope.get("client") or ("",))[0]
         scheme = scope["scheme"]
@@ -101,9 +102,13 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
 
     async def send(self, body: bytes, *, more: bool = False) -> None:
-        """Send a part of the body, or the last of it."""
+        """Send a part of the body, or the last of it; ``is_cut`` says that nobody was there to read it.
+
+        Looked at before: behind the last part we ourselves close a connection that is not kept.
+        """
+        self.is_cut = self.is_lost
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
-        if self.method != "HEAD" and not self.is_lost:
+        if self.method != "HEAD" and not self.is_cut:
             self.octets += len(body)
 
     async def refuse(self, reason: Reason, more: Iterable[Header] = ()) -> None:

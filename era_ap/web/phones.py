@@ -168,8 +168,7 @@ class PhoneApp:
         await exchange.start(part.status, _headers(part, len(data), described))
         body = data if part.status == 200 else data[part.start : part.end]
         await exchange.send(body if exchange.method == "GET" else b"")
-        is_lost = exchange.is_lost and not exchange.octets
-        return Reason.PEER_GONE if is_lost else content.reason, content.subject
+        return Reason.PEER_GONE if exchange.is_cut else content.reason, content.subject
 
     async def _send_stream(self, exchange: Exchange, stream: Stream) -> tuple[Reason, Subject]:
         subject = stream.subject

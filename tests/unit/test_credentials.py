@@ -70,6 +70,12 @@ def test_a_right_digest_is_taken_once(check: CredentialCheck, algorithm: str, co
     assert check.check(shown(header), LOGIN, SOURCE, NOW) is Reason.CREDENTIALS_REPLAYED
 
 
+def test_a_count_that_the_proof_does_not_cover_cannot_be_raised(check: CredentialCheck) -> None:
+    header = digest(check.nonce(SOURCE, NOW), count=None)
+    assert check.check(shown(header), LOGIN, SOURCE, NOW) is None
+    assert check.check(shown(f"{header}, nc=00000002"), LOGIN, SOURCE, NOW) is Reason.CREDENTIALS_REPLAYED
+
+
 def test_the_example_of_rfc_7616_is_computed_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Section 3.9.1, with the realm of the example."""
     monkeypatch.setattr(credentials, "REALM", "http-auth@example.org")

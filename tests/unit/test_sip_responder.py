@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -296,6 +297,20 @@ def test_options_by_unicast_and_by_multicast(world: World) -> None:
 
 def test_a_subscribe_by_unicast_is_answered_as_well(world: World) -> None:
     assert len(world.hear(subscribe(), multicast=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ("peer", "local"),
+    [(("198.51.100.9", 5060), LAN), (PHONE, replace(LAN, networks=()))],
+    ids=["from another network", "on another interface"],
+)
+def test_a_url_is_no_present_for_those_who_are_not_on_the_wire(
+    world: World, peer: tuple[str, int], local: Local
+) -> None:
+    assert world.hear(subscribe(), multicast=False, peer=peer, local=local) == []
+    assert world.reasons() == [Reason.PNP_DENIED]
+    assert world.asked_urls == []
+    assert len(world.responder.sightings) == 0
 
 
 @pytest.mark.parametrize(

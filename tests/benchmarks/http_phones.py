@@ -1,6 +1,6 @@
 """Requests per second over HTTP: a rendered file of 12 KB, beside nginx and a bare Starlette response.
 
-    python -m tests.benchmarks.http [SECONDS]
+    python -m tests.benchmarks.http_phones [SECONDS]
 
 Needs wrk (Debian: wrk); nginx, Starlette and FastAPI are compared with where they are installed. One worker
 process each, the load generator on another core; every figure is the best of three runs, in turns, as other
