@@ -9,6 +9,7 @@ so that a careless caller leaks nothing.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import logging
 import logging.handlers
@@ -38,6 +39,7 @@ CLOSE_SECONDS = 1.0
 
 Said = TypeVar("Said")
 Event = dict[str, Any]
+_is_secret = functools.lru_cache(256)(is_secret)  # the keys of log lines are few
 _TO_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -174,7 +176,7 @@ def _journal_line(record: Record) -> str:
 def _finished(event: Event) -> Event:
     """What was left to the thread: secrets, the time as text, the fields of a ``record``."""
     for key, value in event.items():
-        if isinstance(value, str) and is_secret(key):
+        if isinstance(value, str) and _is_secret(key):
             event[key] = mask(value)
     at = datetime.datetime.fromtimestamp(event["timestamp"], datetime.UTC)
     event["timestamp"] = at.isoformat().replace("+00:00", "Z")
