@@ -56,10 +56,7 @@ class WebServer:
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
         self._sweeping: asyncio.Task[None] | None = None
-        self._tls: ssl.SSLContext | None = None
-        if policy.tls is not None:
-            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            load_certificate(self._tls, policy.tls)
+        self._tls = read_certificate(policy.tls) if policy.tls is not None else None
 
     def bind(self, address: str, port: int, *, tls: bool = False) -> tuple[str, int]:
         """Listen at ``address`` and tell where; nothing is answered before ``start``. Raises ``OSError``."""
@@ -108,7 +105,7 @@ class WebServer:
                     connection,
                     sock=listener,
                     backlog=_BACKLOG,
-                    ssl=self._tls if tls else None,
+                    ssl=self._listening_context() if tls else None,
                     ssl_handshake_timeout=_HANDSHAKE_SECONDS if tls else None,
                 )
             )
@@ -121,8 +118,7 @@ class WebServer:
         """
         self._connections.policy = policy.connections
         if self._tls is not None and policy.tls is not None:
-            load_certificate(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), policy.tls)
-            load_certificate(self._tls, policy.tls)
+            self._tls = read_certificate(policy.tls)
 
     @property
     def connections(self) -> int:
@@ -153,6 +149,20 @@ class WebServer:
         for listener, _ in self._sockets:
             listener.close()
 
+    def _listening_context(self) -> ssl.SSLContext:
+        """Gives every handshake the certificate in service.
+
+        One context for all would keep the old certificate beside a new one of another kind of key.
+        """
+
+        def choose(handshake: ssl.SSLObject, _name: str | None, _of_listener: ssl.SSLContext) -> None:
+            if self._tls is not None:
+                handshake.context = self._tls
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.sni_callback = choose
+        return context
+
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -164,13 +174,15 @@ class WebServer:
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
 
 
-def load_certificate(context: ssl.SSLContext, files: TlsFiles) -> None:
-    """Let ``context`` show this certificate from the next handshake on; raises ``Refused`` (TLS_FILES)."""
+def read_certificate(files: TlsFiles) -> ssl.SSLContext:
+    """What shows this certificate in a handshake; raises ``Refused`` (TLS_FILES)."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Refused(Reason.TLS_FILES, f"{files.certificate}, {files.key}: {why}") from None
+    return context
 
 
 def _no_password() -> str:
