@@ -137,6 +137,17 @@ def test_an_interface_that_nobody_knew_of_yet_answers_as_well(bench: Bench) -> N
     assert (bench.answers.sent[0][2].address, bench.answers.sent[0][2].index) == ("203.0.113.1", 9)
 
 
+@pytest.mark.parametrize(("index", "sent"), [(2, 2), (5, 0)])
+def test_asked_directly_it_answers_on_its_interfaces_only(index: int, sent: int) -> None:
+    bench = Bench(Place(("eth0",)))
+    bench.there |= {5: Interface(5, "wlan0", LAN.addresses, True)}
+    bench.reactor.advance(2)
+    bench.answers.put(Received(subscribe(), PHONE, index, "192.0.2.1", None))
+    bench.reactor.read()
+    assert len(bench.answers.sent) == sent
+    assert bench.errors == []
+
+
 def test_without_an_address_there_is_no_answer(bench: Bench) -> None:
     bench.hear(index=9, to="0.0.0.0")
     assert bench.answers.sent == []

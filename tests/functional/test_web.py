@@ -18,7 +18,7 @@ import pytest
 import tftpy
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from era_ap.provisioning.tokens import issue
@@ -68,6 +68,19 @@ def test_both_transports_give_the_same_bytes(http: Site, daemon: Start) -> None:
     assert str(record["agent"]).startswith("curl/")
     assert process.stop() == 0
     assert "s3cret" not in str(process.log)
+
+
+@pytest.mark.parametrize("option", ["-0", "-HConnection: close"])
+def test_a_connection_that_is_not_kept_is_no_phone_that_went_away(
+    http: Site, daemon: Start, option: str
+) -> None:
+    http.static("large.rom", LARGE)
+    process = daemon(http.config).wait_ready()
+    asked = [(NAME, (), "rendered"), (NAME, ("-I",), "reused"), ("large.rom", (), "static")]
+    sizes = [len(curl(url(process, name), option, *more).body) for name, more, _ in asked]
+    assert sizes == [len(WHOLE), 0, len(LARGE)]
+    records = [process.wait_log("request", reason=reason) for _, _, reason in asked]
+    assert [record["bytes"] for record in records] == sizes
 
 
 def test_a_download_that_was_cut_is_resumed(http: Site, daemon: Start, tmp_path: Path) -> None:
@@ -208,9 +221,8 @@ def test_curl_with_credentials(http: Site, daemon: Start, auth: str, option: str
 # --- TLS
 
 
-def make_certificate(folder: Path, serial: int) -> None:
-
-    key = ec.generate_private_key(ec.SECP256R1())
+def make_certificate(folder: Path, serial: int, *, is_rsa: bool = False) -> None:
+    key = rsa.generate_private_key(65537, 2048) if is_rsa else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), serial, now, now + timedelta(days=1))
@@ -246,10 +258,15 @@ def test_https_and_a_new_certificate_without_a_lost_connection(http: Site, daemo
     process.wait_log("configuration taken")
     assert serial_of(port) == 2
     assert connection.get(f"/{NAME}").answer().body == WHOLE
+    make_certificate(http.root, 3, is_rsa=True)
+    before = len(process.log)
+    process.process.send_signal(signal.SIGHUP)
+    process.wait(lambda: any(each["event"] == "configuration taken" for each in process.log[before:]))
+    assert serial_of(port) == 3  # and not the elliptic one of before, which clients like better
     (http.root / "cert.pem").write_text("broken")
     process.process.send_signal(signal.SIGHUP)
     process.wait_log("certificate not taken")
-    assert serial_of(port) == 2
+    assert serial_of(port) == 3
     assert connection.get(f"/{NAME}").answer().body == WHOLE
     connection.close()
 
