@@ -26,7 +26,10 @@ OVERHEAD = 512
 
 
 class Key(NamedTuple):
-    """What is asked: the name as the phone wrote it, our address, the query, the MAC learned elsewhere."""
+    """What is asked: the name as the phone wrote it, our address, the query, the MAC learned elsewhere.
+
+    Leading slashes are left out: they mean nothing, and what was made for one transport serves the others.
+    """
 
     name: str
     local: str = ""

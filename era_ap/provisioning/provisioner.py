@@ -95,7 +95,7 @@ class Provisioner:
 
     def answer(self, request: FileRequest, now: float) -> Content | Refusal | StaticHit | Filling:
         """Decide about ``request`` at ``now`` (seconds, monotonic); never raises for what a phone asks."""
-        key = Key(request.name, request.local, request.query, request.mac_hint)
+        key = Key(request.name.lstrip("/"), request.local, request.query, request.mac_hint)
         kept = self._kept.get(key)
         if kept is not None and self._is_good(kept, key, now):
             return self._gate.refusal(request, kept.reply.subject) or kept.reply
@@ -176,7 +176,7 @@ class Provisioner:
         """
         assert found.template is not None
         return Filling(
-            key=Key(found.name, local, query, mac_hint),
+            key=Key(found.name.lstrip("/"), local, query, mac_hint),
             template=found.template,
             scope=scope_of(found, self.rules, self.catalogue, self.directory, self.addresses, local),
             subject=subject_of(found),

@@ -93,6 +93,26 @@ def test_a_repeated_request_gets_identical_bytes_until_the_time_is_over(world: W
     assert world.data() != first
 
 
+def test_a_leading_slash_makes_no_other_file(world: World) -> None:
+    first = world.data(NAME)
+    assert world.data(f"/{NAME}") == first
+    assert world.data(f"//{NAME}") == first
+
+
+def test_a_ready_made_file_that_is_asked_for_again_is_the_one_of_now(site: Site, world: World) -> None:
+    site.static(NAME, "as it is")
+    world.look()
+    before = world.ask()
+    assert world.ask() == before
+    site.static(NAME, "as it is now")
+    world.look()
+    after = world.ask()
+    assert isinstance(before, StaticHit)
+    assert isinstance(after, StaticHit)
+    assert after.entry.size == len("as it is now")
+    assert before.entry.size == len("as it is")
+
+
 def test_another_of_our_addresses_is_another_file(site: Site, world: World) -> None:
     site.template("T46S.cfg", "server = [constants.server.addr]\n")
     world.look()
