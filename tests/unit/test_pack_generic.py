@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from lxml import etree
-from packs import ROOT, all_options, filled, golden_file, keys, lines_of, scope_of, types_of
+from packs import ROOT, all_options, filled, golden_file, keys, lines_of, scope_of, template_of, types_of
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.catalogue import Snapshot, TextFile, build
@@ -50,6 +51,19 @@ def test_a_quote_cannot_end_a_value_of_the_text_pack() -> None:
     with pytest.raises(Refused) as refused:
         render(template, scope, Budget(lambda: 0.0))
     assert refused.value.reason is Reason.VALUE_FORBIDDEN
+
+
+@pytest.mark.parametrize("model", [*BOTH, "SP-R63G", "WP480", "M5", "D40", "D65"])
+def test_without_any_constant_a_phone_gets_its_line_and_no_log_in_or_address_of_ours(model: str) -> None:
+    scope = scope_of(model, lines_of(model, 1, None))
+    bare = replace(scope, constants=scope.constants[2:4], missing_is_error=False)
+    rendering = render(template_of(model), bare, Budget(lambda: 0.0))
+    assert {problem.reason for problem in rendering.warnings} == {Reason.CONSTANT_MISSING}
+    assert b"secret-1" in rendering.data
+    harmful = (
+        rb"admin|login_password|AdminPwd|Autoprovision|ProvisionServer|config_server|vlan|firmware|syslog"
+    )
+    assert re.search(harmful, rendering.data, re.IGNORECASE) is None
 
 
 @pytest.mark.parametrize("model", BOTH)
