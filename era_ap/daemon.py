@@ -201,6 +201,9 @@ def _needs_restart(before: tuple[Site, ApRole], after: tuple[Site, ApRole]) -> l
     changed = [key for key in site_keys if getattr(before[0], key) != getattr(after[0], key)]
     if before[1].tftp_port != after[1].tftp_port:
         changed.append("tftp_port")
+    pnp_keys = ("enabled", "port", "answer_port")
+    pnp = before[1].ext.pnp, after[1].ext.pnp
+    changed += [f"ext.pnp.{key}" for key in pnp_keys if getattr(pnp[0], key) != getattr(pnp[1], key)]
     changed += [f"ext.{key}" for key in ext_keys if getattr(before[1].ext, key) != getattr(after[1].ext, key)]
     return changed
 

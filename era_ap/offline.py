@@ -18,10 +18,13 @@ from era_ap.provisioning.addresses import AddressBook
 from era_ap.provisioning.provisioner import Provisioner
 from era_ap.resolver import Resolver
 from era_ap.settings import directory_of, rules_of
+from era_ap.site_key import read_keys
 from era_ap.store import Store
+from era_ap.web.server import read_certificate
+from era_ap.web.service import tls_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from era_ap.config import ApRole, Site
@@ -60,7 +63,7 @@ def load(path: Path, role: str | None, progress: Progress) -> Offline:
     book = AddressBook()
     provisioner = Provisioner(rules_of(site, ours), book.addresses)
     store = Store(site.storage, site.site)
-    problems: list[Problem] = []
+    problems = [*_key_problems(ours, site.origin)]
     try:
         provisioner.catalogue = store.scan()
     except Refused as refused:
@@ -78,6 +81,16 @@ def load(path: Path, role: str | None, progress: Progress) -> Offline:
         provisioner.directory = index
         problems += index.problems
     return Offline(site, ours, provisioner, book, store, tuple(problems))
+
+
+def _key_problems(role: ApRole, origin: str) -> Iterator[Problem]:
+    """Findings about the files with keys and certificates, which the daemon would not start with."""
+    tls = tls_files(role.ext)
+    for read in (lambda: read_keys(role.ext.key_file), lambda: tls and read_certificate(tls)):
+        try:
+            read()
+        except Refused as refused:
+            yield Problem(refused.reason, origin, refused.detail)
 
 
 def _unavailable(refused: Refused, place: Path) -> Problem:

@@ -28,7 +28,8 @@ from era_ap.provisioning.kept import Key
 from era_ap.provisioning.provisioner import Filling, StaticHit
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
 from era_ap.provisioning.scope import NamesNeeded
-from era_ap.settings import network_refusal
+from era_ap.provisioning.trust import Trust
+from era_ap.settings import network_refusal, trust_policy
 
 if TYPE_CHECKING:
     from era_ap.errors import Problem
@@ -123,11 +124,20 @@ def _rendered(offline: Offline, filling: Filling) -> Rendering:
 @click.command()
 @click.argument("mac")
 @click.argument("name")
-@click.option("--from", "peer", default="", help="Address the phone asks from, to check ext.allow.")
+@click.option("--from", "peer", default="", help="Address it asks from, for ext.allow and mac_is_enough.")
+@click.option(
+    "--transport",
+    type=click.Choice([each.value for each in Transport if each is not Transport.CLI]),
+    default=Transport.TFTP.value,
+    show_default=True,
+    help="With --from: how it asks.",
+)
 @config_option
 @role_option
 @json_option
-def explain(mac: str, name: str, peer: str, config: Path, role: str | None, as_json: bool) -> None:
+def explain(
+    mac: str, name: str, peer: str, transport: str, config: Path, role: str | None, as_json: bool
+) -> None:
     """Tell why the phone MAC gets what it gets for the file NAME, or why it gets nothing.
 
     Shows the mask, the accounts, the model, the templates, where every value came from (secrets masked) and
@@ -136,7 +146,7 @@ def explain(mac: str, name: str, peer: str, config: Path, role: str | None, as_j
     name = _file_name(mac, name)
     offline = load_offline(config, role, as_json=as_json)
     _check_mac(offline, mac, name)
-    told = _explained(offline, name, peer)
+    told = _explained(offline, FileRequest(name, peer, Transport(transport)))
     related = told.related if told.reason.outcome.http_status == 200 else _all_findings(offline, told)
     if as_json:
         print_json(_document(told, related))
@@ -151,21 +161,27 @@ def _all_findings(offline: Offline, told: Explanation) -> tuple[Problem, ...]:
     return (*(problem for problem in offline.problems if problem not in known), *told.related)
 
 
-def _explained(offline: Offline, name: str, peer: str) -> Explanation:
-    closed = None
-    if peer:
-        try:
-            closed = network_refusal(offline.role, ip_address(peer))
-        except ValueError:
-            raise click.BadParameter(f"{peer!r} is not an IP address", param_hint="--from") from None
+def _explained(offline: Offline, request: FileRequest) -> Explanation:
+    closed = _closed(offline, request) if request.peer else None
     for _ in range(_NAME_ROUNDS):
         try:
             return explain_name(
-                offline.provisioner, name, local="", clock=time.monotonic, refused_before=closed
+                offline.provisioner, request.name, local="", clock=time.monotonic, refused_before=closed
             )
         except NamesNeeded as needed:
             offline.ask(offline.book.need(needed.names, time.monotonic()))
     raise click.ClickException("host names are built from each other without end")
+
+
+def _closed(offline: Offline, request: FileRequest) -> Refused | None:
+    """Why a phone at that address would be refused whatever its file is."""
+    try:
+        closed = network_refusal(offline.role, ip_address(request.peer))
+    except ValueError:
+        raise click.BadParameter(f"{request.peer!r} is not an IP address", param_hint="--from") from None
+    found = offline.provisioner.resolve(request.name)
+    trust = Trust(trust_policy(offline.role, ()), time.time)
+    return closed or trust.judge(request, found.mac, found.path, lambda _: None)
 
 
 def _document(told: Explanation, related: tuple[Problem, ...]) -> dict[str, object]:

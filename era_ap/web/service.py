@@ -162,7 +162,7 @@ class PhoneHttp:
                 body_bytes=ext.upload_bytes if ext.uploads is not None else 0,
                 is_proxy=self._is_proxy,
             ),
-            _tls(ext),
+            tls_files(ext),
         )
 
     def _malformed(self, address: str, scheme: str) -> None:
@@ -180,7 +180,8 @@ def _reachable(local: str, listens: Iterable[str]) -> str:
     return str(same[0])
 
 
-def _tls(ext: Ext) -> TlsFiles | None:
+def tls_files(ext: Ext) -> TlsFiles | None:
+    """Certificate and key of HTTPS, None where it is not served."""
     if ext.https_port is None or ext.tls_cert is None or ext.tls_key is None:
         return None
     return TlsFiles(ext.tls_cert, ext.tls_key)

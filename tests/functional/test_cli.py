@@ -126,3 +126,24 @@ def test_phone_with_an_option_it_cannot_ask_for_is_a_usage_error() -> None:
     result = CliRunner().invoke(main, ["phone", MAC, "--option", "blksize=big"])
     assert result.exit_code == 2
     assert "blksize=1428" in result.output
+
+
+def test_check_tells_about_keys_and_certificates_that_the_daemon_would_not_start_with(site: Site) -> None:
+    site.ext |= {"key_file": "no.key", "https_port": 0, "tls_cert": "no.pem", "tls_key": "no.pem"}
+    site.configure()
+    code, output = run(site, "check", "--json")
+    assert code == 1
+    assert {"key-file", "tls-files"} <= {problem["reason"] for problem in json.loads(output)["problems"]}
+
+
+def test_explain_knows_where_a_mac_is_enough(site: Site) -> None:
+    site.ext |= {"allow": ["0.0.0.0/0"], "http_auth": "digest"}
+    site.configure()
+
+    def reason(*options: str) -> str:
+        _, output = run(site, "explain", MAC, f"{MAC}.cfg", "--json", *options)
+        return str(json.loads(output)["reason"])
+
+    assert reason("--from", "192.168.1.7") == "rendered"
+    assert reason("--from", "203.0.113.7") == "mac-not-enough"
+    assert reason("--from", "203.0.113.7", "--transport", "http") == "credentials-needed"
