@@ -52,7 +52,12 @@ class Cork:
         self._is_open = False
 
     def write(self, data: bytes) -> None:
-        """Send, but keep the header back; an interim answer (100) goes at once."""
+        """Send, but keep the header back; an interim answer (100) goes at once.
+
+        To a client that is gone nothing is sent: of several requests at once only the last is told of that.
+        """
+        if self._transport.is_closing():
+            return
         if self._is_open or data.startswith(_CONTINUE):
             self._transport.write(data)
         elif self._head:
@@ -63,7 +68,7 @@ class Cork:
 
     def flush(self) -> None:
         """Send the header if nothing followed it."""
-        if self._head and not self._is_open:
+        if self._head and not self._is_open and not self._transport.is_closing():
             self._is_open = True
             self._transport.write(self._head)
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from era_ap.web.connections import ConnectionPolicy, Connections
+from era_ap.web.connections import ConnectionPolicy, Connections, Cork
 
 
 class Wire:
@@ -103,3 +103,25 @@ def test_one_that_closes_and_is_not_read_is_cut_in_the_end() -> None:
     one.is_lost = True
     all_.sweep(100.0)
     assert 100.0 < one.deadline < 200.0
+
+
+class ClosedTransport:
+    """As uvloop's: whoever writes after the end is told so."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def write(self, _data: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    writelines = write  # type: ignore[assignment]
+
+    def close(self) -> None:
+        pass
+
+
+def test_to_a_client_that_is_gone_nothing_is_written() -> None:
+    cork = Cork(ClosedTransport())  # type: ignore[arg-type]
+    for data in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"body", b"more"):
+        cork.write(data)
+    cork.close()
