@@ -87,7 +87,15 @@ class Discovery:
             self._server.stop()
 
     def replace(self, role: ApRole) -> None:
-        """Take other lists, interfaces and form of URL; ports and on or off wait for a restart."""
+        """Take other lists, interfaces and form of URL, and end if told to; all else waits for a restart."""
+        before, after = self._role.ext.pnp, role.ext.pnp
+        waiting = [key for key in ("port", "answer_port") if getattr(before, key) != getattr(after, key)]
+        if not after.enabled:
+            self.stop()
+        elif not self._runs:
+            waiting.append("enabled")
+        if waiting:
+            self._log.warning("some changes need a restart", keys=[f"ext.pnp.{key}" for key in waiting])
         self._role = role
         self._responder.policy = policy_of(role)
         self._server.replace(place_of(role))

@@ -260,3 +260,15 @@ def test_membership_outlives_ten_idle_minutes(site: Site, lan: Network, daemon) 
     with pytest.raises(subprocess.TimeoutExpired):
         process.process.wait(600)
     assert phone(lan, "one")["ok"]
+
+
+def test_pnp_ends_when_the_configuration_says_so(site: Site, lan: Network, daemon) -> None:
+    process = serving(daemon, configure(site), lan)
+    assert phone(lan, "one")["ok"]
+    configure(site, enabled=False)
+    process.process.send_signal(signal.SIGHUP)
+    process.wait_log("configuration taken")
+    assert phone(lan, "one", MAC, "yealink", "--timeout", "0.4")["url"] == ""
+    configure(site)
+    process.process.send_signal(signal.SIGHUP)
+    process.wait_log("some changes need a restart", keys=["ext.pnp.enabled"])
