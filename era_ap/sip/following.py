@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from era_ap.phone import MAX_BYTES, End, Fetch, boot, fetch, names_of, profiles
 
@@ -54,7 +54,9 @@ def follow(
     fetches: list[Fetch] = []
     for names in names_of(known, mac, model):
         for name in names:
-            fetches.append(_get(base + name.lstrip("/"), agent, timeout, clock, own=mac in name.lower()))
+            fetches.append(
+                _get(base + quote(name.lstrip("/")), agent, timeout, clock, own=mac in name.lower())
+            )
             if fetches[-1].end is End.FILE:
                 break
     return tuple(fetches)
