@@ -25,6 +25,7 @@ from .site import ROOT, write_files, write_site
 
 QUICK_PEERS = ("dnsmasq", "atftpd", "tftpd-hpa", "ctftp")
 HTTP_CASES = {"I1": "as H2 over HTTP, keep-alive", "I2": "as H2 over HTTP, a connection each"}
+WARM_SECONDS = 5
 SLOW = {"fbtftp": 10}
 """Servers that get only one of so many downloads."""
 
@@ -104,6 +105,7 @@ class Comparison:
         mine = servers[OURS]
         web = {OURS: Server(OURS, port, mine.pids, mine.group)}
         web |= {name: servers[name] for name in ("starlette", "twisted.web") if name in servers}
+        load.http(self._place.tools, web[OURS], WARM_SECONDS, keep_alive=True)  # renders what is measured
         for key in self._http:
             for name, server in web.items():
                 figure = load.http(self._place.tools, server, 2, keep_alive=key == "I1")

@@ -104,7 +104,7 @@ def running(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        preexec_fn=group.enter if group is not None else None,
+        preexec_fn=group.enter if group is not None else None,  # noqa: PLW1509 - no threads here
     )
     try:
         yield process

@@ -20,9 +20,7 @@ def print_figures(runs: Runs, titles: Mapping[str, str]) -> None:
     cases = dict.fromkeys(case for case, _ in runs)
     for case in cases:
         print(f"\n{case}: {titles.get(case, case)}")
-        print(
-            f"  {'server':14} {'rate: median (min-max)':>28} {'CPU s/1000':>11} {'p50 ms':>9} {'p99 ms':>9}  failed"
-        )
+        print(f"  {'server':14} {'rate: median (min-max)':>28} {'CPU s/1000':>11} {'p50 ms':>9} {'p99':>9}")
         rows = [(server, list(figures.values())) for (of, server), figures in runs.items() if of == case]
         for server, figures in rows:
             print(f"  {server:14} {_row(figures)}")

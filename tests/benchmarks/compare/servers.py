@@ -20,9 +20,10 @@ from pathlib import Path
 
 from .cases import CONFIG, FIRMWARE, OURS, TWICE
 from .processes import Group, Server, free_port, group_for, running, wait_for_http, wait_for_tftp
-from .site import write_config
+from .site import ROOT, write_config
 
 PEERS = Path(__file__).resolve().parent / "peers"
+UNPACKED = ROOT / "build" / "tftpd-hpa" / "usr" / "sbin" / "in.tftpd"
 
 
 class MissingError(Exception):
@@ -176,7 +177,12 @@ def _atftpd(place: Place, port: int) -> list[str]:
 
 
 def _tftpd_hpa(place: Place, port: int) -> list[str]:
-    return [_binary("in.tftpd", "tftpd-hpa"), "-L", "-a", f"127.0.0.1:{port}", "-s", str(place.files)]
+    binary = str(UNPACKED) if UNPACKED.exists() else _binary("in.tftpd", "tftpd-hpa")
+    if Path(binary).resolve().name == "atftpd":
+        raise MissingError(
+            "in.tftpd is atftpd here; both are to be had as README.rst beside this script says"
+        )
+    return [binary, "-L", "-u", "root", "-a", f"127.0.0.1:{port}", "-s", str(place.files)]
 
 
 def _ctftp(place: Place, port: int) -> list[str]:

@@ -8,15 +8,15 @@ from twisted.internet import asyncioreactor
 
 asyncioreactor.install(uvloop.new_event_loop())
 
-from twisted.internet import reactor
-from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.internet import reactor  # noqa: E402 - the one that was just installed
+from twisted.web.resource import Resource  # noqa: E402
+from twisted.web.server import Site  # noqa: E402
 
 BODY = Path(sys.argv[1]).read_bytes()
 
 
 class File(Resource):
-    isLeaf = True
+    isLeaf = True  # noqa: N815 - Twisted's name
 
     def render_GET(self, request):
         request.setHeader(b"content-type", b"application/octet-stream")
