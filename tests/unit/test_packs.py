@@ -141,3 +141,36 @@ def test_accounts_past_the_last_line_are_left_out_with_a_warning(model: str) -> 
     assert three.data == two.data
     assert [problem.reason for problem in three.warnings] == [Reason.LINE_OVERFLOW]
     assert "103@a.example.com is line 3" in three.warnings[0].detail
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("W610", "W610W"),  # Fanvil, not a Yealink W6
+        ("GXP2020", "GXP2000"),  # P-codes, not the aliases of a GXP21xx
+        ("CP-8851NR-3PCC", "8841-3PCC"),  # multiplatform, not a SEP file
+        ("8831-3PCC", "8841-3PCC"),
+        ("CP-8821", "CP-8841"),
+        ("VP49", None),
+        ("CP930W", "T30"),
+        ("Yealink T46S", "T46S"),
+        ("Grandstream GRP2614", "GXP2170"),
+        ("Polycom VVX 250", "VVX400"),
+        ("Poly Edge E320", "EdgeE500"),
+        ("Panasonic KX-HDV230", "KX-HDV130"),
+        ("Cisco 7945", "7942"),
+        ("Snom D895", "D735"),
+        # names of other vendors' phones that no pack serves: not found is better than a wrong dialect
+        ("CP-6921", None),  # Cisco enterprise
+        ("CP-3905", None),
+        ("VP-12", None),  # Eltex
+        ("VP-R48G", None),  # Akuvox
+        ("C520", None),  # Snom
+        ("C530 IP", None),  # Gigaset
+        ("C590", None),
+        ("C620A IP", None),
+        ("C60", None),  # Poly
+    ],
+)
+def test_beginnings_of_names_do_not_take_other_vendors_phones(name: str, like: str | None) -> None:
+    assert storage().models.generic(name) == like
