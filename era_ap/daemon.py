@@ -112,7 +112,7 @@ class Daemon:
     async def start(self) -> None:
         """Load what there is to serve, then tell systemd; what is missing by then is refused for now.
 
-        Until then phones hear nothing rather than an error: they ask again, and an error could end their boot.
+        Until then phones hear nothing rather than an error: they ask again, an error could end their boot.
         """
         loading = asyncio.ensure_future(self._feeds.start())
         await asyncio.wait({loading}, timeout=SILENT_SECONDS)

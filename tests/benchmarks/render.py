@@ -1,7 +1,7 @@
 """How many files are filled in a second, uncached, on one core.
 
-The file has 12 KB, 40 placeholders, 10 includes and 20 BLF keys; as text and as XML, with a plain list of keys
-and with keys placed by the model's data. Figures are medians of several runs in computing time.
+The file has 12 KB, 40 placeholders, 10 includes and 20 BLF keys; as text and as XML, with a plain list of
+keys and with keys placed by the model's data. Figures are medians of several runs in computing time.
 Use: ``python -P tests/benchmarks/render.py [--seconds S] [--runs N]``.
 """
 
