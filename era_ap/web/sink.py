@@ -83,6 +83,9 @@ class Sink:
                     raise Refused(Reason.BODY_TOO_LARGE)
                 await run(self._threads, upload.write, body)
             await run(self._threads, upload.commit)
+        except Refused:
+            await run(self._threads, upload.abort)  # nothing is left of it when the phone hears of it
+            raise
         except BaseException:
             # Not awaited: it must be done even where the server is being stopped.
             self._threads.submit(upload.abort)
