@@ -315,3 +315,10 @@ def test_a_quote_becomes_a_blank_in_a_name_and_refuses_a_password() -> None:
     with pytest.raises(Refused) as refused:
         text_of(password='a"b')
     assert refused.value.reason is Reason.VALUE_FORBIDDEN
+
+
+@pytest.mark.parametrize("proto", ["tcp", "tls"])
+def test_a_7960_is_refused_at_a_gate_it_cannot_speak_with(proto: str) -> None:
+    with pytest.raises(Refused) as refused:
+        filled("7960", **{"sg.proto": proto})
+    assert refused.value.reason is Reason.INCLUDE_MISSING
