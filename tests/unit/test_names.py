@@ -310,7 +310,7 @@ PHONES = [
     ("Mitel", "6869i.cfg", None, None, "mitel/model.cfg"),
     ("Mitel", "6940.cfg", None, None, "mitel/model.cfg"),
     ("Mitel 53xx", "MN_Generic.cfg", None, None, "mitel/53xx-common.cfg"),
-    ("Mitel 53xx", f"MN_{BIG}.cfg", M, None, None),
+    ("Mitel 53xx", f"MN_{BIG}.cfg", M, "mn.xml", None),
     ("Panasonic", "KX-UT136.cfg", None, None, "panasonic/common.cfg"),
     ("Panasonic", "KX-TGP550T04.cfg", None, None, "panasonic/common-tgp.cfg"),
     ("Panasonic", f"Config{BIG}.cfg", M, None, None),

@@ -126,3 +126,13 @@ def test_a_boot_chain_ends_with_the_phones_own_file(vendor: str, model: str, com
     data = asked(model, common) or b""
     golden("mitel", f"common-{common}", data)
     assert values(data)["time server disabled"] == "0"
+
+
+@pytest.mark.parametrize(("name", "model"), [("Aastra 57i", "6757i"), ("6757iCT", "6757i"), ("Aastra 53i", "6753i")])
+def test_older_names_lead_to_their_own_model(name: str, model: str) -> None:
+    assert template_of(name) is template_of(model)
+    assert layout_of(name) == layout_of(model)
+
+
+def test_a_53xx_does_not_get_the_text_file_of_the_others() -> None:
+    assert asked("6867i", f"MN_{PHONE.upper()}.cfg") is None
