@@ -128,7 +128,9 @@ def test_a_boot_chain_ends_with_the_phones_own_file(vendor: str, model: str, com
     assert values(data)["time server disabled"] == "0"
 
 
-@pytest.mark.parametrize(("name", "model"), [("Aastra 57i", "6757i"), ("6757iCT", "6757i"), ("Aastra 53i", "6753i")])
+@pytest.mark.parametrize(
+    ("name", "model"), [("Aastra 57i", "6757i"), ("6757iCT", "6757i"), ("Aastra 53i", "6753i")]
+)
 def test_older_names_lead_to_their_own_model(name: str, model: str) -> None:
     assert template_of(name) is template_of(model)
     assert layout_of(name) == layout_of(model)
