@@ -35,6 +35,8 @@ class Verdict(enum.Enum):
         self.reason = reason
 
 
+_UNIQUE_LOCAL: Final = ipaddress.ip_network("fc00::/7")  # RFC 4193
+
 GUESSING: Final = frozenset({Reason.MAC_UNKNOWN, Reason.MAC_CONFLICT})
 """Outcomes that count against the budget of unknown MACs; a known phone's missing files never do."""
 
@@ -155,5 +157,7 @@ def read_address(ip: str) -> Address | None:
 
 
 def _source_key(address: Address) -> str:
-    """IPv4: the address. IPv6: its /64, for a host owns all of it."""
-    return str(address) if address.version == 4 else address.packed[:8].hex(":", 2) + "::"
+    """IPv4: the address. IPv6: its /64, for a host owns all of it; on a LAN many hosts share one."""
+    if address.version == 4 or address.is_link_local or address in _UNIQUE_LOCAL:
+        return str(address)
+    return address.packed[:8].hex(":", 2) + "::"

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import gc
 import os
+import resource
 import signal
 import sys
 import time
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 
 SILENT_SECONDS = 10.0
+DESCRIPTORS = 65536
 
 
 class Daemon:
@@ -69,6 +71,8 @@ class Daemon:
         self._statics = StaticFiles(site.storage, storage_seconds=ext.storage_seconds)
         self._service = FileService(self._provisioner, self._statics, book, resolver, clock=time.monotonic)
         self._admission = Admission(admission_policy(role))
+        # Who asks by multicast may forge his source; that must not close TFTP and HTTP to somebody else.
+        self._pnp_admission = Admission(admission_policy(role))
         self._tftp = TftpServer(
             reactor,
             self._service,
@@ -80,16 +84,19 @@ class Daemon:
         self._http = PhoneHttp(
             role, self._service, self._provisioner, self._trust, self._admission, reporter, self._log
         )
-        self._discovery = Discovery(
+        self._discovery = self._make_discovery(reactor, reporter)
+        self._watchdog: asyncio.Task[None] | None = None
+
+    def _make_discovery(self, reactor: AsyncioSelectorReactor, reporter: Reporter) -> Discovery:
+        return Discovery(
             reactor,
-            role,
+            self._role,
             self._provisioner,
-            self._admission,
+            self._pnp_admission,
             reporter,
             self._log,
             http_url=self._http.temporary_url,
         )
-        self._watchdog: asyncio.Task[None] | None = None
 
     def bind(self) -> None:
         """Bind the sockets; raises ``OSError``, whose text says all, where a port is taken."""
@@ -173,6 +180,7 @@ class Daemon:
         self._site, self._role = site, role
         self._provisioner.reconfigure(rules_of(site, role))
         self._admission.replace(admission_policy(role))
+        self._pnp_admission.replace(admission_policy(role))
         self._tftp.replace(tftp_policy(role))
         self._take_keys(role)
         self._http.replace(role)
@@ -222,6 +230,7 @@ def run_daemon(path: Path, role_name: str) -> int:
     """
     site = config.load(path)
     role = site.ap(role_name)
+    _raise_descriptor_limit()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     reactor = _install_reactor(loop)
@@ -269,6 +278,14 @@ def _run_until_stopped(loop: asyncio.AbstractEventLoop, daemon: Daemon) -> int:
     loop.create_task(daemon.start()).add_done_callback(on_started)
     loop.run_forever()
     return ended_with[0]
+
+
+def _raise_descriptor_limit() -> None:
+    """Each transfer and connection has a socket; the soft limit of a shell is too low for many phones."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _install_reactor(loop: asyncio.AbstractEventLoop) -> AsyncioSelectorReactor:

@@ -6,8 +6,9 @@ secrets: a record names accounts, files and reasons, never values. Does not writ
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from era_ap.errors import Outcome
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from era_ap.provisioning.request import Subject
 
 REFUSALS_PER_SECOND = 10
+
+_TOKEN: Final = re.compile(r"^(p/)[^/]{32,}", re.IGNORECASE)
+"""The token of a temporary address; whoever has it and the phone's address may fetch the phone's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Record:
             "method": self.method,
             "status": self.status,
             "reason": self.reason.code,
-            "file": subject.file,
+            "file": _TOKEN.sub(r"\1***", subject.file),
             "mac": subject.mac,
             "account": subject.account,
             "model": subject.model,

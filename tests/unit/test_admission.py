@@ -106,3 +106,11 @@ def test_other_limits_while_running_keep_what_is_known() -> None:
     assert admission.admit(PHONE, 1.0) is Verdict.THROTTLED
     admission.replace(AdmissionPolicy(networks=(ip_network("192.168.0.0/16"),)))
     assert admission.admit(PHONE, 2.0) is Verdict.CLOSED
+
+
+def test_hosts_of_a_lan_do_not_answer_for_each_other() -> None:
+    admission = Admission(AdmissionPolicy(requests_per_second=1, burst=1))
+    for lan in ("fe80::", "fd00:1:2:3::"):
+        assert admission.admit(f"{lan}1", 0.0) is Verdict.ADMIT
+        assert admission.admit(f"{lan}2", 0.0) is Verdict.ADMIT
+        assert admission.admit(f"{lan}1", 0.0) is Verdict.RATE

@@ -129,7 +129,8 @@ def test_result_is_frozen() -> None:
 def test_every_ext_key_can_be_set() -> None:
     text = """{listen: [10.0.0.5, "FE80::0001%eth0"], allow: [10.1.0.0/16, 192.0.2.7], single_port: off,
         blksize: 512, windowsize: 1, timeout: 9, tid_ports: 50000-50999, transfers: 10,
-        transfers_per_address: 2, requests_per_second: 5, misses: {count: 1, window: 1.5}, uploads: ./logs, upload_bytes: 1,
+        transfers_per_address: 2, requests_per_second: 5, misses: {count: 1, window: 1.5},
+        uploads: ./logs, upload_bytes: 1,
         upload_count: 2, missing: error, required: [sipuser.ext.pin], reuse_seconds: 0,
         poll_seconds: 0.1, storage_seconds: 3, dns: [192.0.2.53],
         pnp: {enabled: off, interfaces: [eth0, 10.0.0.5], port: 5070, answer_port: 5071,

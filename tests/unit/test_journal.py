@@ -43,3 +43,10 @@ def test_refusals_fill_no_more_than_ten_lines_a_second_and_the_rest_is_counted()
     assert admitted == 10
     assert limit.admit(6.0) == (True, 4990)
     assert limit.admit(6.1) == (True, 0)
+
+
+def test_a_token_never_reaches_the_journal() -> None:
+    for name in (f"p/{'A' * 52}/001565000001.cfg", f"P/{'A' * 68}/"):
+        fields = Record(0.0, "tftp", "192.0.2.7", Reason.MAC_UNKNOWN, Subject(file=name)).fields()
+        assert "AAAA" not in str(fields)
+        assert str(fields["file"]).startswith(name[:2])
