@@ -103,13 +103,21 @@ def trust_policy(role: ApRole, keys: tuple[bytes, ...]) -> TrustPolicy:
     return TrustPolicy(keys, near, role.ext.http_auth)
 
 
+def own_address(role: ApRole) -> str:
+    """The address of the interface of ``role``, "" where it has none: what a phone there would ask."""
+    return role.interface.address or _address_of(role.interface.text) or ""
+
+
 def _with_address(gate: Gate) -> Gate:
-    """The gate with the first IPv4 address of its interface (else IPv6) where the site names none."""
-    if gate.address is not None:
-        return gate
-    known = psutil.net_if_addrs().get(gate.interface, ())
+    """The gate with the address of its interface where the site names none."""
+    return gate if gate.address is not None else replace(gate, address=_address_of(gate.interface))
+
+
+def _address_of(interface: str) -> str | None:
+    """The first IPv4 address (else IPv6) of an interface of this host."""
+    known = psutil.net_if_addrs().get(interface, ())
     for family in (socket.AF_INET, socket.AF_INET6):
         for entry in known:
             if entry.family == family:
-                return replace(gate, address=entry.address.partition("%")[0])
-    return gate
+                return str(entry.address.partition("%")[0])
+    return None

@@ -29,7 +29,7 @@ from era_ap.provisioning.provisioner import Filling, StaticHit
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
 from era_ap.provisioning.scope import NamesNeeded
 from era_ap.provisioning.trust import Trust
-from era_ap.settings import network_refusal, trust_policy
+from era_ap.settings import network_refusal, own_address, trust_policy
 
 if TYPE_CHECKING:
     from era_ap.errors import Problem
@@ -69,7 +69,7 @@ def render(mac: str, name: str, output: Path | None, config: Path, role: str | N
     name = _file_name(mac, name)
     offline = load_offline(config, role, as_json=as_json)
     _check_mac(offline, mac, name)
-    reply = _bytes_of(offline, FileRequest(name, "", Transport.CLI))
+    reply = _bytes_of(offline, FileRequest(name, "", Transport.CLI, own_address(offline.role)))
     if isinstance(reply, Refusal):
         advice = reply.reason.advice
         if as_json:
@@ -146,7 +146,7 @@ def explain(
     name = _file_name(mac, name)
     offline = load_offline(config, role, as_json=as_json)
     _check_mac(offline, mac, name)
-    told = _explained(offline, FileRequest(name, peer, Transport(transport)))
+    told = _explained(offline, FileRequest(name, peer, Transport(transport), own_address(offline.role)))
     related = told.related if told.reason.outcome.http_status == 200 else _all_findings(offline, told)
     if as_json:
         print_json(_document(told, related))
@@ -166,7 +166,11 @@ def _explained(offline: Offline, request: FileRequest) -> Explanation:
     for _ in range(_NAME_ROUNDS):
         try:
             return explain_name(
-                offline.provisioner, request.name, local="", clock=time.monotonic, refused_before=closed
+                offline.provisioner,
+                request.name,
+                local=request.local,
+                clock=time.monotonic,
+                refused_before=closed,
             )
         except NamesNeeded as needed:
             offline.ask(offline.book.need(needed.names, time.monotonic()))

@@ -147,3 +147,11 @@ def test_explain_knows_where_a_mac_is_enough(site: Site) -> None:
     assert reason("--from", "192.168.1.7") == "rendered"
     assert reason("--from", "203.0.113.7") == "mac-not-enough"
     assert reason("--from", "203.0.113.7", "--transport", "http") == "credentials-needed"
+
+
+def test_render_and_explain_know_the_address_that_a_phone_of_the_interface_asks(site: Site) -> None:
+    site.template("T46S.cfg", "url = tftp://[constants.server.addr]/\n")
+    code, output = run(site, "render", MAC, f"{MAC}.cfg")
+    assert (code, output) == (0, "url = tftp://127.0.0.1/\n")
+    _, output = run(site, "explain", MAC, f"{MAC}.cfg")
+    assert "'127.0.0.1'" in output
