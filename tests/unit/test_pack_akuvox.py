@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packs import (
+    accounts_of,
     all_options,
     filled,
     golden_file,
@@ -15,6 +16,7 @@ from packs import (
     lines_of,
     models,
     scope_of,
+    storage,
     template_of,
     types_of,
 )
@@ -38,10 +40,12 @@ def values(data: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("model", models("akuvox"))
 def test_every_model_keeps_to_its_dialect(model: str) -> None:
-    for blf in (None, keys(model, 3), keys(model, 3, tuple(types_of(model)))):
-        data = filled(model, 3, blf, **all_options(), **{"use.phonebook": "phonebook"}).data
+    accounts = accounts_of(model)
+    types = tuple(types_of(model)) or ("blf",)
+    for blf in (None, keys(model, accounts), keys(model, accounts, types)):
+        data = filled(model, accounts, blf, **all_options(), **{"use.phonebook": "phonebook"}).data
         assert data.startswith(b"#!version:1.0.0.1\n")
-        assert values(data)["Config.Account3.GENERAL.UserName"] == "103"
+        assert values(data)[f"Config.Account{accounts}.GENERAL.UserName"] == str(100 + accounts)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["plain", "keys"])
@@ -70,6 +74,21 @@ def test_a_phone_with_less_keys_than_lines_has_all_its_lines() -> None:
     found = values(filled("SP-R50P", 3).data)
     assert found["Config.Account3.GENERAL.Enable"] == "1"
     assert "Config.Programable.LINEKEY2.Type" not in found
+
+
+@pytest.mark.parametrize("prefix", ["", "SP-", "Akuvox ", "Akuvox SP-"])
+@pytest.mark.parametrize(
+    "name", ["R20K", "R26", "R27", "R28", "R29", "R52P", "R53P", "R55", "R59", "R67G", "R50P", "R63G"]
+)
+def test_a_model_is_found_by_each_of_its_names(prefix: str, name: str) -> None:
+    found = storage().models
+    assert found.generic(prefix + name) is None
+    assert found.facts(prefix + name)["vendor"] == "Akuvox"
+    assert values(filled(prefix + name).data)["Config.Account1.GENERAL.UserName"] == "101"
+
+
+def test_a_door_phone_has_no_keys_of_a_desk_phone() -> None:
+    assert not [key for key in values(filled("R20K", 2).data) if "Programable" in key]
 
 
 def test_the_keys_of_wp410_have_names() -> None:
