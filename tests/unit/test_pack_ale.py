@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from pack_chain import MAC, asked, chain
 from packs import (
     accounts_of,
     all_options,
@@ -28,23 +30,33 @@ from era_ap.provisioning.escape import legal
 from era_ap.provisioning.names import MaskTable, builtin_masks
 from era_ap.provisioning.render import Budget, render
 
+IP_TOUCH = ["4008", "4018"]
+
 
 def values(data: bytes) -> dict[str, str]:
     root = etree.fromstring(data)
     assert root.tag == "settings"
     pairs = [(element.get("id") or "", element.get("value") or "") for element in root]
     for element in root:
-        assert (element.tag, element.keys(), element.text) == ("setting", ["id", "value"], None)
-    assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]+", name) for name, _ in pairs)
+        assert (element.tag, element.keys()[:2], element.text) == ("setting", ["id", "value"], None)
+        assert element.get("override", "true") == "true"
+    assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]+|language(_local)?", name) for name, _ in pairs)
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
+
+
+def sections(data: bytes) -> dict[str, dict[str, str]]:
+    parser = configparser.RawConfigParser(strict=True)
+    parser.read_string(data.decode())
+    return {name: dict(parser[name]) for name in parser.sections()}
 
 
 @pytest.mark.parametrize("model", models("ale"))
 def test_every_model_keeps_to_its_dialect(model: str) -> None:
     accounts = accounts_of(model)
+    read = sections if model in IP_TOUCH else values
     for blf in (None, keys(model, accounts), keys(model, accounts, ("blf", "speeddial"))):
-        values(filled(model, accounts, blf, **all_options(), **{"use.phonebook": "phonebook"}).data)
+        assert read(filled(model, accounts, blf, **all_options(), **{"use.phonebook": "phonebook"}).data)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["plain", "keys"])
@@ -52,6 +64,41 @@ def test_every_model_keeps_to_its_dialect(model: str) -> None:
 @pytest.mark.parametrize("model", ["M3", "M5", "M8"])
 def test_a_model_gives_its_golden_file(model: str, accounts: int, full: bool) -> None:
     golden_file("ale", model, accounts, full, "xml")
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["plain", "keys"])
+@pytest.mark.parametrize(("model", "ending"), [("8028s", "xml"), ("4018", "txt")])
+def test_an_older_model_gives_its_golden_file(model: str, ending: str, full: bool) -> None:
+    golden_file("ale", model, 1, full, ending)
+
+
+def test_the_sections_of_an_ip_touch() -> None:
+    blf = [{"type": "speeddial", "number": "202", "label": "Taxi"}]
+    found = sections(filled("ALE 4018", 1, blf, timezone="Europe/Berlin").data)
+    assert found["dns"]["dns_addr"] == found["sip"]["outbound_proxy_addr"] == "192.0.2.10"
+    assert (found["sip"]["user_name"], found["sip"]["sip_transport_mode"]) == ("101", "1")
+    assert found["sntp"]["timezone"] == "UT::60:032902:102503"
+    assert found["appl"]["speed_dial_1_first_name"] == "Taxi"
+    assert found["appl"]["speed_dial_1_uri"] == "202"
+    assert sections(filled("4008").data)["sntp"]["timezone"] == "UT::180:000000:000000"
+    assert sections(filled("4008", **{"sg.register": "off"}).data)["sip"]["authentication_password"] == ""
+    assert sections(filled("4008", **{"sg.proto": "tcp"}).data)["sip"]["sip_transport_mode"] == "2"
+    assert asked("4018", f"sipconfig-{MAC}.txt") is not None
+
+
+def test_the_settings_of_an_8028s() -> None:
+    found = values(filled("8028s-GE", 1, ["202"]).data)
+    assert (found["SIPGroup1DeviceUri"], found["SIPGroup1OutBoundProxyAddress"]) == ("101", "192.0.2.10")
+    assert (found["SIPUseDeviceKey2"], "SIPUseDeviceKey1" in found) == ("202", False)
+    assert values(filled("8028s", **{"sg.register": "off"}).data)["SIPGroup1AuthenticationPassword"] == ""
+    assert chain("ale", "8028s", "8028s-GE")[-1] == f"config.{MAC}.xml"
+
+
+@pytest.mark.parametrize(("model", "proto"), [("8028s", "tcp"), ("8028s", "tls"), ("4018", "tls")])
+def test_a_transport_that_is_not_known_refuses_the_file(model: str, proto: str) -> None:
+    with pytest.raises(Refused) as refused:
+        filled(model, **{"sg.proto": proto})
+    assert refused.value.reason is Reason.INCLUDE_MISSING
 
 
 def test_keys_come_after_the_lines() -> None:
