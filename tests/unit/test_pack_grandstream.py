@@ -109,3 +109,23 @@ def test_virtual_keys_between_others_are_emptied_and_those_of_lines_left_alone()
         "pks.ext.1.keyMode": "BLF",
     }
     assert (found["pks.vpk.5.account"], found["pks.ext.1.account"]) == ("1", "Account1")
+
+
+def test_the_second_port_of_an_adapter_has_codes_of_its_own() -> None:
+    found = items(filled("HT802", 2, **all_options()).data)
+    one = {"P271": "1", "P47": "a.example.com", "P35": "101", "P34": "secret-1", "P31": "1", "P109": "0"}
+    two = {"P401": "1", "P747": "a.example.com", "P735": "102", "P734": "secret-2", "P731": "1", "P813": "0"}
+    assert found.items() >= one.items() | two.items()
+    assert (found["P48"], found["P748"]) == ("192.0.2.10:5060",) * 2
+    assert (found["P64"], found["P246"]) == ("customize", "MSK-3")
+    assert "P26015" not in found  # there it allows a reset to the factory's settings
+    assert not {"P401", "P735"} & set(items(filled("HT801").data))
+    silent = items(filled("HT502", **{"sg.register": "off"}).data)
+    assert (silent["P31"], silent["P109"], silent["P34"]) == ("0", "1", None)
+
+
+def test_a_wireless_phone_has_two_accounts_and_no_keys() -> None:
+    found = items(filled("WP820", 2, **all_options()).data)
+    assert [found[code] for code in ("P35", "P34", "P404", "P406")] == ["101", "secret-1", "102", "secret-2"]
+    assert (found["P48"], found["P403"], found["P4428"]) == ("192.0.2.10:5060", "192.0.2.10:5060", "1")
+    assert not {"P196", "P323", "P26015"} & set(found)
