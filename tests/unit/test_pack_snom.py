@@ -10,18 +10,21 @@ from packs import accounts_of, all_options, filled, golden_file, keys, models, t
 
 from era_ap.errors import Reason
 
+DECT = ("M300", "M700", "M900")
+
 
 @pytest.mark.parametrize("model", models("snom"))
 def test_every_model_keeps_to_its_dialect(model: str) -> None:
     accounts = accounts_of(model)
     for blf in (None, keys(model, accounts), keys(model, accounts, tuple(types_of(model)) or ("blf",))):
-        check(filled(model, accounts, blf, **all_options()).data)
+        check(filled(model, accounts, blf, **all_options()).data, base=model in DECT)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, base: bool) -> None:
     root = etree.fromstring(data)
     assert root.tag == "settings"
-    assert [child.tag for child in root.iterchildren(tag=etree.Element)] == ["phone-settings", "functionKeys"]
+    parts = ["phone-settings"] if base else ["phone-settings", "functionKeys"]
+    assert [child.tag for child in root.iterchildren(tag=etree.Element)] == parts
     seen = set()
     for element in root.iterfind("*/*"):
         assert re.fullmatch(r"[a-z][a-z0-9_]*", element.tag)
@@ -81,3 +84,15 @@ def test_a_number_with_the_separator_leaves_its_key_empty() -> None:
 def test_a_phone_without_registration_gets_no_password() -> None:
     root = etree.fromstring(filled("D735", **{"sg.register": "off"}).data)
     assert root.findtext("phone-settings/user_pass") == ""
+
+
+@pytest.mark.parametrize("model", DECT)
+def test_a_dect_base_has_one_server_and_an_account_for_each_handset(model: str) -> None:
+    (settings,) = etree.fromstring(filled(model, 3, **all_options()).data)
+    values = {(each.tag, each.get("idx")): each.text for each in settings.iterchildren(tag=etree.Element)}
+    servers = ("user_host", "user_outbound", "srv_sip_transport")
+    assert [values[name, "1"] for name in servers] == ["a.example.com", "192.0.2.10:5060", "udp"]
+    assert ("user_host", "2") not in values
+    for line in ("1", "2", "3"):
+        names = ("user_name", "user_pass", "subscr_sip_hs_idx", "subscr_sip_ua_data_server_id")
+        assert [values[name, line] for name in names] == [f"10{line}", f"secret-{line}", line, "1"]
