@@ -17,6 +17,7 @@ from packs import (
     lines_of,
     models,
     scope_of,
+    storage,
     template_of,
 )
 
@@ -114,13 +115,38 @@ def test_a_phone_of_an_account_without_registration_does_not_register(
 
 
 def test_the_proxy_is_the_gate() -> None:
-    old, new = (etree.fromstring(filled(model, **{"sg.proto": "tls"}).data) for model in ("D40", "D65"))
-    for root in (old, new):
+    old = etree.fromstring(filled("D40", **{"sg.proto": "tcp"}).data)
+    new = etree.fromstring(filled("D65", **{"sg.proto": "tls"}).data)
+    for root, transport in ((old, "tcp"), (new, "tls")):
         (account,) = root.iterfind("accounts/account")
         assert (account.get("outbound_proxy"), account.get("outbound_port")) == ("192.0.2.10", "5060")
-        assert root.xpath("//host_primary/@transport") == ["tls"]
+        assert root.xpath("//host_primary/@transport") == [transport]
     assert old.xpath("//outbound_proxy/@server") == []
     assert new.xpath("//host_primary/outbound_proxy/@server") == ["192.0.2.10"]
+
+
+@pytest.mark.parametrize("model", models("digium"))
+def test_tls_is_refused_where_the_phone_cannot(model: str) -> None:
+    if model in ("D60", "D62", "D65"):
+        assert b'transport="tls"' in filled(model, **{"sg.proto": "tls"}).data
+        return
+    with pytest.raises(Refused) as refused:
+        filled(model, **{"sg.proto": "tls"})
+    assert refused.value.reason is Reason.INCLUDE_MISSING
+    assert "digium/transport-refused.inc" in refused.value.detail
+
+
+@pytest.mark.parametrize("name", ["D80", "Digium D80", "Sangoma D80"])
+def test_a_phone_that_needs_dpma_gets_nothing(name: str) -> None:
+    assert storage().models.generic(name) is None
+    assert not any(storage().template(f"{base}.cfg") for base in storage().models.bases(name))
+
+
+def test_a_phone_is_found_by_the_name_of_its_new_maker() -> None:
+    assert "digium/D65" in storage().models.bases("Sangoma D65")
+    assert filled("Sangoma D65").data == filled("D65").data
+    assert storage().models.generic("Sangoma D61") == "D40"
+    assert storage().models.generic("Sangoma S705") in (None, "S500")
 
 
 def test_the_phone_is_told_where_its_further_files_are_and_they_are_found() -> None:
