@@ -174,3 +174,22 @@ def test_accounts_past_the_last_line_are_left_out_with_a_warning(model: str) -> 
 )
 def test_beginnings_of_names_do_not_take_other_vendors_phones(name: str, like: str | None) -> None:
     assert storage().models.generic(name) == like
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("VVX400", [b"gmtOffset", b"daylightSavings.enable"]),
+        ("6867i", [b"time zone"]),
+        ("ES320", [b"TimeZoneType"]),
+        ("J179", [b"GMTOFFSET"]),
+        ("1230", [b"TIMEZONE_OFFSET"]),
+    ],
+)
+def test_without_a_zone_a_phone_keeps_its_own(model: str, words: list[bytes]) -> None:
+    scope = scope_of(model, lines_of(model, 1, None))
+    for constants in (scope.constants[2:4], scope.constants[1:4]):
+        bare = replace(scope, constants=constants, missing_is_error=False)
+        data = render(template_of(model), bare, Budget(lambda: 0.0)).data
+        assert not [word for word in words if word in data]
+    assert all(word in filled(model).data for word in words)
