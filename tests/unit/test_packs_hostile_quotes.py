@@ -113,8 +113,10 @@ def test_data_is_data_wherever_it_lands(
         carried = carried if model == "Maxwell3" else carried.replace('"', " ")
         in_key = model == "J179" and token in ("Qlabel", "Qnumber")
         shown[token] = carried.replace(";", " ") if in_key else carried
+    cut = shown | {"Qlabel": shown["Qlabel"].rstrip()}  # where labels are cut, blanks at their end go too
     for (place, was), (_, now) in zip(before, after, strict=True):
-        assert now == re.sub("|".join(TOKENS), lambda match: shown[match[0]], was), place
+        wanted = [re.sub("|".join(TOKENS), lambda match, v=each: v[match[0]], was) for each in (shown, cut)]
+        assert now in wanted, place
 
 
 @pytest.mark.parametrize("model", ["6867i", "KX-UT136", "J179", "N510", "N720"])
