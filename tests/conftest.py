@@ -12,8 +12,7 @@ import hypothesis
 import pytest
 import yaml
 
-
-# The same examples in every run: a test that fails here fails everywhere. HYPOTHESIS_SEED=random looks further.
+# The same examples in every run: what fails here fails everywhere. HYPOTHESIS_SEED=random looks further.
 hypothesis.settings.register_profile("repeatable", derandomize="HYPOTHESIS_SEED" not in os.environ)
 hypothesis.settings.load_profile("repeatable")
 
