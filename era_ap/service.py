@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from era_ap.errors import Reason, Refused
-from era_ap.provisioning.provisioner import Filling, StaticHit
+from era_ap.provisioning.kept import StaticHit
+from era_ap.provisioning.provisioner import Filling
 from era_ap.provisioning.request import Content, Refusal
 from era_ap.provisioning.scope import NamesNeeded
 

@@ -24,8 +24,8 @@ from era_ap.directory.index import Conflict
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.explain import Explanation, phone_name
 from era_ap.provisioning.explain import explain as explain_name
-from era_ap.provisioning.kept import Key
-from era_ap.provisioning.provisioner import Filling, StaticHit
+from era_ap.provisioning.kept import Key, StaticHit
+from era_ap.provisioning.provisioner import Filling
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
 from era_ap.provisioning.scope import NamesNeeded
 from era_ap.provisioning.trust import Trust

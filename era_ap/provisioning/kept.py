@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from era_ap.directory.model import Account, Domain
+    from era_ap.provisioning.catalogue import StaticFile
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.layout import Layout
-    from era_ap.provisioning.provisioner import StaticHit
-    from era_ap.provisioning.request import Refusal
+    from era_ap.provisioning.request import Refusal, Subject
 
 KEPT_BYTES = 64 * 1024 * 1024
 KEPT_ANSWERS = 50_000
@@ -47,6 +47,14 @@ class Sources:
     site_constants: Mapping[str, str]
     bases: tuple[str, ...]
     layout: Layout | None
+
+
+@dataclass(frozen=True, slots=True)
+class StaticHit:
+    """A ready-made file of ``configs/`` answers the request; an edge reads it."""
+
+    entry: StaticFile
+    subject: Subject
 
 
 @dataclass(slots=True)

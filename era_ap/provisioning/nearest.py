@@ -64,11 +64,18 @@ def _digits_apart(one: str, other: str) -> int:
 
 
 def _templates(provisioner: Provisioner, found: Resolution) -> tuple[str, ...]:
+    return _named_like(provisioner, found.candidates)
+
+
+def _includes(provisioner: Provisioner, found: Resolution) -> tuple[str, ...]:
+    chain = found.refusal.chain if found.refusal is not None else ()
+    return _named_like(provisioner, chain[-1:])
+
+
+def _named_like(provisioner: Provisioner, candidates: tuple[str, ...]) -> tuple[str, ...]:
     catalogue = provisioner.catalogue
-    if catalogue is None or not found.candidates:
-        return ()
-    names = sorted(template.name for template in catalogue.templates.values())
-    closest = (name for wanted in found.candidates for name in _close(wanted, names))
+    names = sorted(template.name for template in catalogue.templates.values()) if catalogue else []
+    closest = (name for wanted in candidates for name in _close(wanted, names))
     return tuple(f"templates/{name}" for name in list(dict.fromkeys(closest))[:MOST])
 
 
@@ -84,4 +91,5 @@ _LOOKS: dict[Reason, Callable[[Provisioner, Resolution], tuple[str, ...]]] = {
     Reason.MAC_UNKNOWN: _macs,
     Reason.TEMPLATE_MISSING: _templates,
     Reason.COMMON_TEMPLATE_MISSING: _templates,
+    Reason.INCLUDE_MISSING: _includes,
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from era_ap.errors import Outcome, Reason, Refused
 from era_ap.provisioning.gatekeeper import Gatekeeper
-from era_ap.provisioning.kept import Kept, KeptAnswers, Key, Sources
+from era_ap.provisioning.kept import Kept, KeptAnswers, Key, Sources, StaticHit
 from era_ap.provisioning.language import Kind
 from era_ap.provisioning.logins import login_of
 from era_ap.provisioning.names import MaskTable, builtin_masks, compile_mask
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from era_ap.directory.index import DirectoryIndex
     from era_ap.directory.model import Domain
-    from era_ap.provisioning.catalogue import Catalogue, StaticFile
+    from era_ap.provisioning.catalogue import Catalogue
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.request import FileRequest
     from era_ap.provisioning.scoping import Rules
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
 
 
 WARNINGS_TOLD = 3
-
-
-@dataclass(frozen=True, slots=True)
-class StaticHit:
-    """A ready-made file of ``configs/`` answers the request; an edge reads it."""
-
-    entry: StaticFile
-    subject: Subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,6 +332,14 @@ def test_the_nearest_template_is_named(site: Site) -> None:
     assert document["nearest"] == ["templates/T46S.cfg"]
 
 
+def test_the_nearest_include_is_named(site: Site) -> None:
+    site.template("phone.inc", "x\n")
+    site.template("T46S.cfg", "[include.fone.inc]\n")
+    document = explained(site)
+    assert document["reason"] == "include-missing"
+    assert document["nearest"] == ["templates/phone.inc"]
+
+
 def test_an_unreadable_template_is_told_apart_from_a_missing_one(site: Site) -> None:
     path = site.template("T46S.cfg", FULL)
     path.chmod(0)

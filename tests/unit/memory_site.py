@@ -12,7 +12,8 @@ from era_ap.directory.index import Change, DirectoryIndex
 from era_ap.directory.model import read_account, read_domain
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.catalogue import Snapshot, Stamp, StaticFile, TextFile, build
-from era_ap.provisioning.provisioner import Filling, Provisioner, StaticHit
+from era_ap.provisioning.kept import StaticHit
+from era_ap.provisioning.provisioner import Filling, Provisioner
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
 from era_ap.provisioning.scoping import Rules
 from era_ap.provisioning.trust import Trust, TrustPolicy

@@ -10,7 +10,8 @@ import pytest
 from era_ap.directory.index import DirectoryIndex
 from era_ap.directory.yaml_files import YamlFiles
 from era_ap.errors import Reason, Refused
-from era_ap.provisioning.provisioner import Filling, Provisioner, StaticHit
+from era_ap.provisioning.kept import StaticHit
+from era_ap.provisioning.provisioner import Filling, Provisioner
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
 from era_ap.provisioning.scoping import Rules
 from era_ap.store import Store
