@@ -19,6 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     # what everybody may use
     "leaf": (
         "era_ap",
+        "era_ap.cluster",
         "era_ap.config.*",
         "era_ap.directory",
         "era_ap.errors",
@@ -31,6 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     # protocols and languages: data in, data out
     "core": (
         "era_ap.admission",
+        "era_ap.cluster.contract",
         "era_ap.directory.devices",
         "era_ap.directory.model",
         "era_ap.directory.notation",
