@@ -461,6 +461,19 @@ def test_limit_of_one_address_does_not_concern_others(make: Make) -> None:
     assert len(two.ask()) == 1, "the idle one of the same address gave way"
 
 
+def test_a_transfer_whose_last_ack_waits_in_its_socket_is_not_counted(make: Make) -> None:
+    bench = make(Policy(transfers_per_address=1))
+    one, two = bench.phone("127.0.0.3"), bench.phone("127.0.0.3")
+    one.ask()
+    one.ack(1)
+    assert len(one.ack(2)) == 1
+    two.sock.sendto(b"\0\1a.cfg\0octet\0", ("127.0.0.1", bench.port))
+    assert one.ack(3) == [], "came after the other's request, in the same batch"
+    (answer,) = two.heard()
+    assert answer[:4] == b"\0\3\0\1"
+    assert bench.reasons == [Reason.STATIC]
+
+
 def test_admission(make: Make) -> None:
     bench = make(admission=AdmissionPolicy(networks=(ip_network("127.0.0.1/32"),), unknown_macs=2))
     assert bench.phone("127.0.0.2").ask() == [ERROR_REFUSED]

@@ -62,10 +62,14 @@ class Table:
         """Whether one more transfer of ``address`` may run; evicts one that is idle where that helps."""
         mates = self._by_address.get(address)
         if mates is not None and len(mates) >= policy.transfers_per_address:
-            oldest = min(mates, key=lambda session: session.machine.idle_since)
-            if not _is_idle(oldest, now):
-                return False
-            evict(oldest, now)
+            # A whole site behind one address: the last ACKs of some may wait in their own sockets still.
+            for session in tuple(mates):
+                session.readable(now)
+            if len(mates) >= policy.transfers_per_address:
+                oldest = min(mates, key=lambda session: session.machine.idle_since)
+                if not _is_idle(oldest, now):
+                    return False
+                evict(oldest, now)
         return len(self._by_peer) < policy.transfers or self.evict_one(now)
 
     def evict_one(self, now: float) -> bool:
