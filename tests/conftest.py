@@ -43,6 +43,8 @@ class Site:
                 "poll_seconds": 0.1,
                 "requests_per_second": 10_000,
                 "pnp": {"enabled": False},
+                "management": {"port": 0},
+                "state": "state",
                 "log": {"format": "json"},
             }
             | self.ext,

@@ -4,6 +4,7 @@ Owns what operators write, its defaults and its checks; all problems are reporte
 is done with a value, and opens no socket: an interface name stays a name until the edge resolves it.
 """
 
+from era_ap.config.cluster import Cluster, Management, Mechanism, Zookeeper
 from era_ap.config.ext import Ext, HttpAuth, Log, LogFormat, LogLevel, MacIsEnough, Misses, Missing, PortRange
 from era_ap.config.loading import load, parse
 from era_ap.config.problems import ConfigError
@@ -12,6 +13,7 @@ from era_ap.config.site import ApRole, Gate, Interface, Site
 
 __all__ = [
     "ApRole",
+    "Cluster",
     "ConfigError",
     "Ext",
     "Gate",
@@ -21,11 +23,14 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "MacIsEnough",
+    "Management",
+    "Mechanism",
     "Misses",
     "Missing",
     "PnpUrlProto",
     "PortRange",
     "Site",
+    "Zookeeper",
     "load",
     "parse",
 ]

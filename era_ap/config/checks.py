@@ -118,19 +118,22 @@ def one_group_per_domain(members: Iterable[Member]) -> Iterator[Finding]:
                 )
 
 
-def temporary_addresses(roles: Iterable[Handing]) -> Iterator[Finding]:
-    """An address that PnP hands out must be served here, and be understood by every instance."""
+def temporary_addresses(roles: Iterable[Handing], *, clustered: bool) -> Iterator[Finding]:
+    """An address that PnP hands out must be served here, and be understood by every instance.
+
+    Without a key of its own a site that is ``clustered`` has the one its instances keep in ZooKeeper.
+    """
     known = tuple(roles)
     for role in known:
         if not role.over_http:
             continue
         if not role.has_port:
             yield (*role.at, "pnp_url_proto"), "is http, which needs ext.http_port"
-        if not role.has_key and len(known) > 1:
+        if not role.has_key and not clustered and len(known) > 1:
             yield (
                 (*role.at, "ext"),
                 "needs key_file: all instances of the site verify the addresses that PnP hands out by http, "
-                "so they must share a key (openssl rand -hex 32)",
+                "so they must share a key (openssl rand -hex 32) or a ZooKeeper ('zookeeper' of the site)",
             )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
+from era_ap.config.cluster import Cluster, Management, Zookeeper
 from era_ap.config.fields import (
     AddressField,
     Flag,
@@ -173,7 +174,8 @@ class Ext(Shape):
         default=MacIsEnough(), description="networks in which a MAC alone gets a phone its file"
     )
     key_file: PathField | None = Field(
-        default=None, description="file with the site's secret key; absent: a key of this process alone"
+        default=None,
+        description="file with the site's secret key; absent: the cluster's, else one of this process",
     )
     url_seconds: Seconds = Field(
         default=600.0, ge=10, le=604_800, description="life of a temporary address, seconds"
@@ -256,6 +258,19 @@ class Ext(Shape):
     )
     dns: Annotated[tuple[AddressField, ...], AfterValidator(distinct)] = Field(
         default=(), description="name servers for [nslookup]; empty: those of the system"
+    )
+    cluster: Cluster = Field(
+        default=Cluster(), description="when an instance of a group stands in for another one"
+    )
+    zookeeper: Zookeeper = Field(
+        default=Zookeeper(), description="how to connect to the servers that the site's zookeeper names"
+    )
+    management: Management = Field(
+        default=Management(), description="port for operators, monitoring and the other instances"
+    )
+    state: PathField | None = Field(
+        default=None,
+        description="folder of the last known state; absent: $STATE_DIRECTORY, else state/ beside this file",
     )
     drain_seconds: Seconds = Field(
         default=10.0, ge=0, le=600, description="time running transfers get when the role stops"

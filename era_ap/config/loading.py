@@ -79,7 +79,8 @@ def _site(value: object, findings: Findings, base: Path, origin: str) -> Site | 
     items = value.get("roles")
     for index, item in enumerate(items if isinstance(items, list) else ()):
         roles.read(("roles", index), item)
-    roles.agree(None if "master_domain" in bad else as_domain(value["master_domain"]))
+    master = None if "master_domain" in bad else as_domain(value["master_domain"])
+    roles.agree(master, clustered=value.get("zookeeper") is not None)
     if shape is None:
         return None
     return Site(
@@ -94,4 +95,5 @@ def _site(value: object, findings: Findings, base: Path, origin: str) -> Site | 
         sg_gates=tuple(sorted(roles.gates, key=lambda gate: gate.name)),
         not_ours=roles.not_ours,
         origin=origin,
+        folder=base,
     )

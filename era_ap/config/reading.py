@@ -158,7 +158,7 @@ class RoleReader:
         if isinstance(name, str) and roletype != "ap":
             self.not_ours.setdefault(name, f"its roletype is {shown(roletype)}")
 
-    def agree(self, master: str | None) -> None:
+    def agree(self, master: str | None, *, clustered: bool) -> None:
         """Check what roles must agree on; ``master`` is None where the master domain is not usable."""
         found = [
             checks.unique_names(self._named),
@@ -166,7 +166,7 @@ class RoleReader:
             checks.unique_orders(self._members),
             checks.same_domains(self._members),
             checks.one_group_per_domain(self._members),
-            checks.temporary_addresses(self._handing),
+            checks.temporary_addresses(self._handing, clustered=clustered),
         ]
         if master is not None:
             found += [checks.within_tree(self._members, master), checks.covered(self._members, master)]

@@ -6,6 +6,7 @@ Owns the top-level keys and their notation. Roles are only known to be a list he
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +20,15 @@ from era_ap.config.fields import (
     Shape,
     as_domain,
     as_text,
+    distinct,
     matching,
     resolve,
 )
+from era_ap.config.problems import DisagreementError
 
 _SQL = ("sqlite", "postgresql", "mysql", "mariadb")
 _CHROOT = re.compile(r"(/[^/\s]+)+")
-_IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\]")
+ZOOKEEPER_PORT = 2181
 
 
 def as_directory(value: object, info: ValidationInfo) -> Path:
@@ -43,27 +46,39 @@ def as_directory(value: object, info: ValidationInfo) -> Path:
 
 
 def as_zookeeper(value: object) -> str:
-    """``HOST[:PORT],…`` with an optional ``/chroot`` at the end, in the notation of ZooKeeper's clients."""
+    """``HOST[:PORT],…`` with an optional ``/chroot`` at the end, in the notation of ZooKeeper's clients.
+
+    The result names every port, IPv6 addresses in brackets, and has no blanks.
+    """
     text = as_text(value)
+    if "@" in text:  # what stands before it may be a password, so it is not shown
+        raise DisagreementError("has an '@'; user and password_file belong into ext.zookeeper of the roles")
     hosts, slash, chroot = text.partition("/")
-    if slash and not _CHROOT.fullmatch(slash + chroot):
+    parts = set(chroot.split("/"))
+    if "," in chroot:
+        raise ValueError("has a chroot before its last server; a chroot stands once, after the last server")
+    if slash and (not _CHROOT.fullmatch(slash + chroot) or parts & {".", ".."}):
         raise ValueError("has a malformed /chroot after its last server")
-    for server in hosts.split(","):
-        _check_server(server.strip())
-    return ",".join(server.strip() for server in hosts.split(",")) + slash + chroot
+    if chroot.split("/")[0] == "zookeeper":
+        raise ValueError("has the /chroot /zookeeper, which ZooKeeper keeps for itself")
+    servers = distinct(tuple(_server(server.strip()) for server in hosts.split(",")))
+    return ",".join(servers) + slash + chroot
 
 
-def _check_server(server: str) -> None:
-    host, port = server, "2181"
-    if ":" in server and not server.endswith("]"):
-        host, _, port = server.rpartition(":")
+def _server(text: str) -> str:
+    if text.count(":") > 1 and not text.startswith("["):
+        raise ValueError("has an IPv6 address without brackets; write it like [fd00::1]:2181")
+    host, port = text, str(ZOOKEEPER_PORT)
+    if ":" in text and not text.endswith("]"):
+        host, _, port = text.rpartition(":")
     if not (re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) <= 65535):
         raise ValueError("must be a list like zk1:2181,zk2:2181; a port is a number from 1 to 65535")
     try:
-        if not _IPV6.fullmatch(host):
-            as_domain(host)
+        in_brackets = host.startswith("[") and host.endswith("]")
+        name = f"[{IPv6Address(host[1:-1])}]" if in_brackets else as_domain(host)
     except ValueError:
         raise ValueError("must be a list of servers like zk1:2181,zk2:2181") from None
+    return f"{name}:{port}"
 
 
 _SITE = matching(
@@ -84,7 +99,7 @@ class SiteShape(Shape):
     )
     zookeeper: Annotated[str, BeforeValidator(as_zookeeper)] | None = Field(
         default=None,
-        description="servers of the ensemble; absent: a single instance that is always the leader",
+        description="servers of the ensemble, and a chroot; absent: a single instance that always leads",
     )
     interfaces: dict[Alias, InterfaceField] | None = Field(
         default=None,

@@ -57,7 +57,8 @@ class ApRole:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site. ``directory_path`` is the folder that ``directory`` names; ``origin`` the file, for messages.
+    """One site. ``directory_path`` is the folder that ``directory`` names; ``origin`` the file, for messages;
+    ``folder`` is where the file lies.
 
     ``roles`` are the enabled ap roles in file order; ``not_ours`` says of other names why they cannot be run.
     Domain names are in lower case without the dot at their end.
@@ -74,6 +75,7 @@ class Site:
     sg_gates: tuple[Gate, ...]
     not_ours: Mapping[str, str]
     origin: str
+    folder: Path
 
     def ap(self, name: str) -> ApRole:
         """The enabled ap role ``name``; raises ``ConfigError`` that lists the names there are."""
@@ -87,6 +89,12 @@ class Site:
         else:
             sentence = f"there is no ap role {shown(name)}; ap roles: {names}"
         raise ConfigError((Problem(Reason.CONFIG_INVALID, self.origin, sentence),))
+
+    def state_folder(self, role: ApRole, given: str | None) -> Path:
+        """Where ``role`` keeps its last known state; ``given`` is $STATE_DIRECTORY, as systemd sets it."""
+        if role.ext.state is not None:
+            return role.ext.state
+        return Path(given.partition(":")[0]) if given else self.folder / "state"
 
     def first_ap(self) -> ApRole:
         """The first enabled ap role of the file; raises ``ConfigError`` where there is none."""

@@ -141,7 +141,8 @@ def test_every_ext_key_can_be_set() -> None:
         url_seconds: 60,
         http_listen: [10.0.0.5], http_port: 8080, https_port: 8443, tls_cert: ./cert.pem, tls_key: ./key.pem,
         http_auth: vendor, http_proxies: [10.0.0.1], http_connections: 100, http_connections_per_address: 10,
-        http_request_seconds: 3, http_keep_seconds: 0}"""
+        http_request_seconds: 3, http_keep_seconds: 0, state: ./kept, management: {port: 0},
+        cluster: {failsafe: no}, zookeeper: {tls: true}}"""
     found = parse(ext(text)).ap("ap1").ext
     assert found.listen == ("10.0.0.5", "fe80::1%eth0")
     assert [str(network) for network in found.allow] == ["10.1.0.0/16", "192.0.2.7/32"]
@@ -284,13 +285,6 @@ def test_port_zero_lets_the_kernel_choose() -> None:
     assert parse(TOP + ap("tftp_port: 0", "ap1", 1)).ap("ap1").tftp_port == 0
 
 
-@pytest.mark.parametrize(
-    "text", ["zk1", "zk1:2181,zk2:2181", "10.0.0.1:2181", "'[::1]:2181'", "zk1:2181/era"]
-)
-def test_notations_of_zookeeper(text: str) -> None:
-    assert parse(site(zookeeper=text)).zookeeper == text.strip("'")
-
-
 def test_a_group_without_domains_takes_what_is_left() -> None:
     text = TOP + AP1 + ap("include_domains: [b.example.com]").replace("group: 1", "group: 2")
     assert [role.include_domains for role in parse(text).roles] == [(), ("b.example.com",)]
@@ -360,9 +354,6 @@ TOP_LEVEL = [
     (site(directory="mysql+asyncmy://h/d"), "directory", "not SQL; write yaml:PATH"),
     (site(directory="ldap://h"), "directory", "must be yaml:PATH"),
     (site(zookeeper="zk1:x"), "zookeeper", "a port is a number"),
-    (site(zookeeper="zk1:2181,,zk2"), "zookeeper", "must be a list of servers"),
-    (site(zookeeper="zk1:70000"), "zookeeper", "from 1 to 65535"),
-    (site(zookeeper="zk1:2181/"), "zookeeper", "/chroot"),
     (site(interfaces="[eth0]"), "interfaces", "must be a mapping"),
     (site(interfaces="{eth0: 10.0.0.500}"), "interfaces.eth0", "found '10.0.0.500'"),
     (site(interfaces="{eth0: 10.0.0.5/24}"), "interfaces.eth0", "without /prefix"),

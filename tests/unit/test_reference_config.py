@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from era_ap import config
+from era_ap.config.cluster import Cluster, Management, Zookeeper
 from era_ap.config.ext import Ext, MacIsEnough
 from era_ap.config.pnp import Phones, Pnp
 from era_ap.config.roles import ApShape, SgExt, SgShape
@@ -40,6 +41,9 @@ def shapes() -> list[tuple[str, type[BaseModel], dict[str, Any]]]:
         ("ext.pnp", Pnp, ap["ext"]["pnp"]),
         ("ext.pnp.allow", Phones, ap["ext"]["pnp"]["allow"]),
         ("ext.pnp.deny", Phones, ap["ext"]["pnp"]["deny"]),
+        ("ext.cluster", Cluster, ap["ext"]["cluster"]),
+        ("ext.zookeeper", Zookeeper, ap["ext"]["zookeeper"]),
+        ("ext.management", Management, ap["ext"]["management"]),
         ("ext.log", type(Ext().log), ap["ext"]["log"]),
         ("sg role", SgShape, {"enabled": True, **sg}),
         ("sg ext", SgExt, sg["ext"]),
@@ -80,7 +84,19 @@ def test_a_shown_default_is_written_out(shape: type[BaseModel], shown: dict[str,
 
 
 @pytest.mark.parametrize(
-    "shape", [SiteShape, ApShape, Ext, MacIsEnough, type(Ext().misses), type(Ext().log), SgExt]
+    "shape",
+    [
+        SiteShape,
+        ApShape,
+        Ext,
+        MacIsEnough,
+        type(Ext().misses),
+        Cluster,
+        Zookeeper,
+        Management,
+        type(Ext().log),
+        SgExt,
+    ],
 )
 def test_the_meaning_of_each_key_stands_above_it(shape: type[BaseModel]) -> None:
     lines = [line.strip() for line in REFERENCE.read_text("utf-8").splitlines()]
