@@ -10,18 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from era_ap.directory.model import Account, AccountKey, Device, Domain
+from era_ap.directory.source import Change
 from era_ap.errors import Problem, Reason, Severity
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a back end saw change. ``problems`` is the full list of the back end's findings, not a delta."""
-
-    accounts: tuple[Account, ...] = ()
-    removed: tuple[AccountKey, ...] = ()
-    domains: tuple[Domain, ...] = ()
-    removed_domains: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+__all__ = ["Change", "Conflict", "DirectoryIndex", "MacIndex", "Phone"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.directory.devices",
         "era_ap.directory.model",
         "era_ap.directory.notation",
+        "era_ap.directory.source",
         "era_ap.directory.yaml_text",
         "era_ap.journal",
         "era_ap.provisioning.addresses",
