@@ -91,7 +91,7 @@ class Source(Protocol):
 
         The first look hands over everything, except after ``restore``. Pieces have about ``PIECE`` accounts
         and at most ``MOST``, with the loop let go in between; a whole look's best come domain by domain, in
-        order of login. ``take`` is never called after ``look`` has ended, be it by an error or a cancellation.
+        order of login. ``take`` is never called after ``look`` has ended, however it ended.
 
         With ``domains`` only these need be looked at, now, as somebody knows that they changed; such a look
         is not ``whole`` (unless it is the first one, which takes no notice of ``domains``) and leaves the
