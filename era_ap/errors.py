@@ -146,6 +146,7 @@ class Reason(enum.Enum):
     DEVICE_INVALID = ("device-invalid", Outcome.BROKEN, "A device of the account is not {mac, device_model, …} or its MAC is not 12 hex digits.")
     DOMAIN_INVALID = ("domain-invalid", Outcome.BROKEN, "The domain's settings cannot be read.")
     FILE_EMPTIED = ("file-emptied", Outcome.BROKEN, "A file that had content is empty. Write it anew; if it is meant to be empty, put a blank line into it.")
+    DIRECTORY_CONFLICT = ("directory-conflict", Outcome.REFUSED, "Somebody else changed it meanwhile. Read it again, repeat the edit and write that.")
     FILE_OUTSIDE = ("file-outside", Outcome.BROKEN, "A symbolic link leaves the storage and is not followed.")
     FILE_HARD_LINK = ("file-hard-link", Outcome.BROKEN, "The file has a second name (hard link) that may lie outside the storage; copy it instead.")
     FILE_SPECIAL = ("file-special", Outcome.BROKEN, "Not a regular file.")

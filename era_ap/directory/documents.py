@@ -1,0 +1,102 @@
+"""A directory as documents: what is imported, exported, compared and edited, whatever keeps it.
+
+Owns the shapes of a domain's documents, the comparison of two of them, and the contract of a writer. A
+document is what an operator wrote: keys in their order, every scalar text, null as None. Does not own any
+back end (``sql_writer``), nor what a field means (``model``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from era_ap.directory.model import AccountKey
+
+Document = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainDocuments:
+    """One domain: its own document (None: it has none, only accounts) and those of its accounts by login."""
+
+    name: str
+    document: Document | None = None
+    accounts: Mapping[str, Document] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document with its revision, which an edit names as ``expected`` to overwrite nobody's work."""
+
+    document: Document
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What putting ``DomainDocuments`` changes or changed: logins, sorted, and the domain's own document."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    unchanged: int = 0
+    domain: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed or self.domain)
+
+
+class Writer(Protocol):
+    """A directory that can be edited. Every method is one transaction: all of it happens, or nothing.
+
+    All raise ``Refused``: ACCOUNT_INVALID or DOMAIN_INVALID for what would not read back,
+    DIRECTORY_CONFLICT where ``expected`` is no longer the revision, DIRECTORY_UNAVAILABLE otherwise.
+    ``expected``: the revision that must be in place, "" where nothing must be, None to write regardless.
+    """
+
+    async def write_account(self, key: AccountKey, document: Document, *, expected: str | None = None) -> str:
+        """Put an account; returns its revision. Writing what is there already changes nothing."""
+        ...
+
+    async def write_domain(self, name: str, document: Document, *, expected: str | None = None) -> str:
+        """Put ``{settings: {…}}`` of a domain; returns its revision."""
+        ...
+
+    async def remove_account(self, key: AccountKey, *, expected: str | None = None) -> bool:
+        """Remove an account with its devices; False if there is none."""
+        ...
+
+    async def remove_domain(self, name: str, *, expected: str | None = None) -> bool:
+        """Remove a domain with all its accounts; False if there is none."""
+        ...
+
+    async def put(
+        self, wanted: DomainDocuments, *, remove_others: bool = False, dry_run: bool = False
+    ) -> Difference:
+        """Put all documents of ``wanted`` in one transaction; only what differs is written.
+
+        ``remove_others``: accounts that ``wanted`` lacks are removed, and the domain's own document where
+        ``wanted`` has none. ``dry_run``: only compare.
+        """
+        ...
+
+    async def domains(self) -> tuple[str, ...]:
+        """The names of all domains, sorted."""
+        ...
+
+    async def documents(self, name: str) -> DomainDocuments | None:
+        """All documents of a domain as of one moment, accounts by login, sorted; None if there is none."""
+        ...
+
+    async def account(self, key: AccountKey) -> Stored | None:
+        """One account's document."""
+        ...
+
+    async def domain(self, name: str) -> Stored | None:
+        """A domain's own document; that of a domain that has only accounts is empty."""
+        ...
+
+    async def close(self) -> None:
+        """Give back all connections."""
+        ...
