@@ -17,12 +17,28 @@ Document = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A document as its file: ``file`` is the path below the directory's folder, ``text`` all of the content.
+
+    Kept beside a document so that an export gives the operator his own file again, with comments, byte for
+    byte. It describes nothing: where it no longer means the document (somebody edited that), it is dropped.
+    """
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class DomainDocuments:
-    """One domain: its own document (None: it has none, only accounts) and those of its accounts by login."""
+    """One domain: its own document (None: it has none, only accounts) and those of its accounts by login.
+
+    ``originals`` by login, "" for the domain's own document, only where the canonical file would differ.
+    """
 
     name: str
     document: Document | None = None
     accounts: Mapping[str, Document] = field(default_factory=dict)
+    originals: Mapping[str, Original] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,8 @@ class Writer(Protocol):
         """Put all documents of ``wanted`` in one transaction; only what differs is written.
 
         ``remove_others``: accounts that ``wanted`` lacks are removed, and the domain's own document where
-        ``wanted`` has none. ``dry_run``: only compare.
+        ``wanted`` has none. ``dry_run``: only compare. Originals of ``wanted`` are kept with their documents,
+        also with unchanged ones, whose revision stays; any other edit of a document drops its original.
         """
         ...
 
