@@ -33,6 +33,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "core": (
         "era_ap.admission",
         "era_ap.cluster.contract",
+        "era_ap.cluster.coordinator",
+        "era_ap.cluster.failsafe",
+        "era_ap.cluster.view",
         "era_ap.directory.devices",
         "era_ap.directory.documents",
         "era_ap.directory.model",
