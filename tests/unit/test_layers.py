@@ -43,6 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.directory.query_rows",
         "era_ap.directory.source",
         "era_ap.directory.yaml_text",
+        "era_ap.health",
         "era_ap.journal",
         "era_ap.provisioning.addresses",
         "era_ap.provisioning.blf",
