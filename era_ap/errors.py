@@ -145,6 +145,7 @@ class Reason(enum.Enum):
     ACCOUNT_INVALID = ("account-invalid", Outcome.BROKEN, "The account's file cannot be read; its last good version, if any, is in service.")
     DEVICE_INVALID = ("device-invalid", Outcome.BROKEN, "A device of the account is not {mac, device_model, …} or its MAC is not 12 hex digits.")
     DOMAIN_INVALID = ("domain-invalid", Outcome.BROKEN, "The domain's settings cannot be read.")
+    DOMAIN_UNCOVERED = ("domain-uncovered", Outcome.BROKEN, "No group answers for the domain. Name it or its parent in include_domains of one group, or have a group without include_domains.")
     FILE_EMPTIED = ("file-emptied", Outcome.BROKEN, "A file that had content is empty. Write it anew; if it is meant to be empty, put a blank line into it.")
     DIRECTORY_CONFLICT = ("directory-conflict", Outcome.REFUSED, "Somebody else changed it meanwhile. Read it again, repeat the edit and write that.")
     FILE_OUTSIDE = ("file-outside", Outcome.BROKEN, "A symbolic link leaves the storage and is not followed.")

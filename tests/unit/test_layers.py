@@ -35,6 +35,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.cluster.contract",
         "era_ap.cluster.coordinator",
         "era_ap.cluster.failsafe",
+        "era_ap.cluster.responsibility",
         "era_ap.cluster.view",
         "era_ap.directory.devices",
         "era_ap.directory.documents",
