@@ -69,30 +69,43 @@ def list_folder(root: Path) -> Listing:
     """
     listing = Listing()
     base = os.path.realpath(root)
+    for name, entry in domain_folders(root, listing):
+        _list_domain(listing, base, name, entry)
+    return listing
+
+
+def list_domain(root: Path, name: str, entry: os.DirEntry[str]) -> Listing:
+    """What ``list_folder`` says of one of the ``domain_folders``."""
+    listing = Listing()
+    _list_domain(listing, os.path.realpath(root), name, entry)
+    return listing
+
+
+def domain_folders(root: Path, listing: Listing) -> list[tuple[str, os.DirEntry[str]]]:
+    """The domains below ``root`` by the names of their folders; other folders are findings of ``listing``.
+
+    Raises:
+        Refused: DIRECTORY_UNAVAILABLE if ``root`` cannot be read or holds no domain (an unmounted folder).
+    """
     try:
         folders = [entry for entry in _entries(str(root)) if entry.is_dir()]
     except OSError as error:
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, f"{root}: {error.strerror}") from error
-    seen: set[str] = set()
+    found: dict[str, os.DirEntry[str]] = {}
     for entry in folders:
         name = parse_domain(entry.name)
         if name is None:
             _warn(
                 listing, Reason.DOMAIN_INVALID, entry.path, "the folder's name is not a domain; it is ignored"
             )
-        elif name in seen:
-            _warn(
-                listing,
-                Reason.DOMAIN_INVALID,
-                entry.path,
-                f"another folder is the domain {name} already; ignored",
-            )
+        elif name in found:
+            detail = f"another folder is the domain {name} already; ignored"
+            _warn(listing, Reason.DOMAIN_INVALID, entry.path, detail)
         else:
-            seen.add(name)
-            _list_domain(listing, base, name, entry)
-    if not seen:
+            found[name] = entry
+    if not found:
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, f"{root} holds no domain folder; is it mounted?")
-    return listing
+    return list(found.items())
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
