@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.scope import Line, Scope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take three times as long to make, and each phone has dozens
 class BlfKey:
     """One entry of the list; ``index`` counts from 1. ``numbers`` are the placeholders that no field
     redefines. A ``typed`` key was placed by the model's data; its numbers are safe for the dialect.
@@ -31,8 +31,11 @@ class BlfKey:
     typed: bool = False
 
 
-def read_keys(line: Line, lines: int) -> tuple[BlfKey, ...]:
-    """The BLF keys of the phone. Raises ``Refused`` (BLF_INVALID) naming the account and the entry."""
+def read_keys(line: Line, lines: int | None) -> tuple[BlfKey, ...]:
+    """The BLF keys of the phone, numbered behind its ``lines``; without, somebody else will number them.
+
+    Raises ``Refused`` (BLF_INVALID) naming the account and the entry.
+    """
     entries = line.device.blf
     if entries is None or entries == "":
         return ()
@@ -41,7 +44,7 @@ def read_keys(line: Line, lines: int) -> tuple[BlfKey, ...]:
     return tuple(_key(entry, index, line, lines) for index, entry in enumerate(entries, 1))
 
 
-def _key(entry: object, index: int, line: Line, lines: int) -> BlfKey:
+def _key(entry: object, index: int, line: Line, lines: int | None) -> BlfKey:
     if isinstance(entry, Mapping):
         fields: Mapping[str, object] = entry
     else:
@@ -50,6 +53,8 @@ def _key(entry: object, index: int, line: Line, lines: int) -> BlfKey:
             detail = f"account {line.account.key}: BLF entry {index} is neither a number nor an object"
             raise Refused(Reason.BLF_INVALID, detail)
         fields = {"number": number}
+    if lines is None:
+        return BlfKey(index, fields, {})
     numbers = {"index": str(index), "index0": str(index - 1)}
     own = as_text(fields.get("position"))
     if own is None or (own.isascii() and own.isdigit() and len(own) < 10):

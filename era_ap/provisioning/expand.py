@@ -12,7 +12,8 @@ by a line break, and goes with its line where there is no entry.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.masking import is_secret
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from era_ap.provisioning.language import Node
     from era_ap.provisioning.meter import Meter
     from era_ap.provisioning.scope import Line, Scope
+
+
+_ALIKE: Final = (Place.TEXT, Place.MARKUP)
+"""Places where values are safe one by one if they are so all together."""
 
 
 class Expansion(Walker):
@@ -145,7 +150,7 @@ class Expansion(Walker):
         template = self._constants.get(name)
         if template is None:
             try:
-                template = self._constants[name] = parse(name, value)
+                template = self._constants[name] = _parsed(name, value)
             except Refused as refused:
                 raise Refused(refused.reason, f"in the value of [{name}], {refused.detail}") from None
         nodes: list[Node] = []
@@ -173,20 +178,18 @@ class Expansion(Walker):
 
         False, and nothing has happened, where the walk has to do it, or has to find what is wrong.
         """
-        if self.is_traced or not (template.copies and isinstance(entry, BlfKey) and entry.typed):
+        mould = template.mould
+        if mould is None or self.is_traced or type(entry) is not BlfKey or not entry.typed:
             return False
-        get, safe = entry.numbers.get, self._safe
-        parts: list[str] = []
-        for node in template.body:
-            if type(node) is str:
-                parts.append(node)
-            elif type(node) is Placeholder:
-                value = get(node.key)
-                if value is None:
-                    return False
-                parts.append(safe(value))
-        text = "".join(parts)
-        if not self._meter.takes(template.copies, len(text)):
+        try:
+            values = mould.values(entry.numbers)
+        except KeyError:
+            return False
+        together = "".join(values)
+        if self._place not in _ALIKE or self._safe(together) != together:
+            values = tuple(map(self._safe, values))
+        text = mould.form % values
+        if not self._meter.takes(mould.expansions, len(text)):
             return False
         out.append(text)
         return True
@@ -216,6 +219,12 @@ class Expansion(Walker):
         out.append(node.ending)
         self._meter.grow(len(node.indent) + len(node.ending) + len(divider) * (len(entries) - 1))
         self._origin = template.name
+
+
+@lru_cache(maxsize=1024)
+def _parsed(name: str, value: str) -> Template:
+    """The same constants come with every phone."""
+    return parse(name, value)
 
 
 def _told(node: Placeholder, words: str) -> str:

@@ -37,8 +37,10 @@ def find(value: object, path: tuple[str, ...], device: Device | None) -> object:
 
 def as_text(value: object) -> str | None:
     """A scalar as text, ``true`` and ``false`` for booleans; None for what is no scalar."""
-    if isinstance(value, str):
+    if type(value) is str or value is None:  # of a directory, always
         return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else None

@@ -35,6 +35,7 @@ _NOTHING_SAID: Final = {
     **dict.fromkeys(("number", "value", "label", "pickup", "login", "code", "index", "index0"), ""),
     "type": NONE,
 }
+_PLACE: Final = ("module", "page", "position")
 _WORKING: Final = ("number", "value", "pickup")
 
 
@@ -113,15 +114,16 @@ class _Placing:
         line = self._line(entry)
         if line is None:
             return None
-        kind = canonical(as_text(fields.get("type")) or _BLF)
-        wish = _Wish(entry, self._known(entry, kind), line, as_text(fields.get("area")) or "")
+        kind = canonical(as_text(fields["type"]) or _BLF) if "type" in fields else _BLF
+        area = as_text(fields["area"]) or "" if "area" in fields else ""
+        wish = _Wish(entry, self._known(entry, kind), line, area)
         if wish.area and all(area.name != wish.area for area in self._areas):
             names = ", ".join(area.name for area in self._areas)
             what = f"there is no area '{wish.area[:40]}'; there are {names}"
             self._note(entry, Reason.KEY_PLACE, what)
             return None
-        for name in ("module", "page", "position"):
-            given = as_text(fields.get(name))
+        for name in _PLACE:
+            given = as_text(fields.get(name)) if name in fields else None
             if given:
                 number = whole(given, 0 if name == "module" else 1)
                 if number is None:

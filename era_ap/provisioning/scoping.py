@@ -77,7 +77,7 @@ def scope_of(
         addresses=addresses,
         missing_is_error=rules.missing_is_error,
         required=rules.required,
-        rng=random.Random(),
+        rng=random.SystemRandom(),  # nothing to seed for each file
         new_id=_new_id,
         layout=found.layout,
         problems=(*_unlisted(found, catalogue), *problems),

@@ -61,12 +61,14 @@ class Values:
     def blf_keys(self) -> tuple[BlfKey, ...]:
         """The entries of ``[blf]``. Raises ``Refused`` (ACCOUNT_IN_COMMON, BLF_INVALID)."""
         if self._keys is None:
-            self._keys = read_keys(self.primary(), len(self._scope.lines))
             layout = self._scope.layout
-            if layout is not None and layout.areas is not None:
+            if layout is None or layout.areas is None:
+                self._keys = read_keys(self.primary(), len(self._scope.lines))
+            else:
                 prefix = self.constant("pickup.prefix")[0]
                 pickup = prefix if isinstance(prefix, str) and "[" not in prefix else ""
-                placed = place(self._keys, layout, self.lines() or (self.primary(),), pickup)
+                entries = read_keys(self.primary(), None)
+                placed = place(entries, layout, self.lines() or (self.primary(),), pickup)
                 self._keys = placed.keys
                 self.problems |= dict.fromkeys(placed.problems)
         return self._keys
