@@ -62,25 +62,22 @@ class Local:
 
 
 class Listener:
-    """A bound socket that knows of each datagram where it came to. Raises OSError if it cannot be bound."""
+    """A bound socket that knows of each datagram where it came to. Raises OSError if it cannot be bound.
 
-    def __init__(self, address: str, port: int, *, reuse_port: bool = False) -> None:
-        self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            if self.family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            enlarge_receive_buffer(sock, RECEIVE_BUFFER)
-            wildcard = address in ("0.0.0.0", "::")  # noqa: S104 - the operator's choice, not a default
-            if wildcard:
-                _ask_for_local(sock, self.family)
-            sock.bind(socket.getaddrinfo(address, port, self.family, socket.SOCK_DGRAM)[0][4])
-        except OSError:
-            sock.close()
-            raise
+    ``sock`` is used instead of a new one: somebody else has bound it already (socket activation).
+    """
+
+    def __init__(
+        self, address: str, port: int, *, reuse_port: bool = False, sock: socket.socket | None = None
+    ) -> None:
+        sock = sock or _bound(address, port, reuse_port=reuse_port)
         name = sock.getsockname()
+        wildcard = name[0] in ("0.0.0.0", "::")  # noqa: S104 - the operator's choice, not a default
+        sock.setblocking(False)
+        enlarge_receive_buffer(sock, RECEIVE_BUFFER)
+        if wildcard:
+            _ask_for_local(sock, sock.family)
+        self.family: int = sock.family
         self._sock = sock
         self._fixed = None if wildcard else Local(name[0], name[3] if len(name) == 4 else 0)
         self._locals: dict[bytes, Local] = {}
@@ -151,6 +148,7 @@ class Hub:
         self._on_error = on_error
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[float], None]] = {}
+        self.is_lost = False
 
     def add(self, fileno: int, handler: Callable[[float], None]) -> None:
         """Call ``handler`` whenever the socket has something to read."""
@@ -187,7 +185,8 @@ class Hub:
                 break
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor is going away."""
+        """The reactor does not call ``doRead`` any more: it ends, or ``doRead`` has raised."""
+        self.is_lost = True
 
     def logPrefix(self) -> str:
         """Name in the reactor's own messages."""
@@ -195,7 +194,12 @@ class Hub:
 
 
 def enlarge_receive_buffer(sock: socket.socket, octets: int) -> int:
-    """Ask for ``octets``, beyond net.core.rmem_max where we may; returns what the kernel granted."""
+    """Ask for ``octets``, beyond net.core.rmem_max where we may; returns what the kernel granted.
+
+    A buffer that is as large already stays: who made the socket may have had more rights than we.
+    """
+    if (there := sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2) >= octets:
+        return there
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, octets)
     except OSError:
@@ -252,6 +256,23 @@ def send_segmented(sock: socket.SocketType, datagrams: Sequence[bytes]) -> bool:
             if error.errno in _NO_OFFLOAD:
                 return False
     return True
+
+
+def _bound(address: str, port: int, *, reuse_port: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if address in ("0.0.0.0", "::"):  # noqa: S104 - before anything can arrive
+            _ask_for_local(sock, family)
+        sock.bind(socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM)[0][4])
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _ask_for_local(sock: socket.socket, family: int) -> None:

@@ -58,12 +58,24 @@ class WebServer:
         self._sweeping: asyncio.Task[None] | None = None
         self._tls = read_certificate(policy.tls) if policy.tls is not None else None
 
-    def bind(self, address: str, port: int, *, tls: bool = False) -> tuple[str, int]:
-        """Listen at ``address`` and tell where; nothing is answered before ``start``. Raises ``OSError``."""
+    def bind(
+        self, address: str = "", port: int = 0, *, tls: bool = False, sock: socket.socket | None = None
+    ) -> tuple[str, int]:
+        """Listen at ``address``, or by a ``sock`` that listens, and tell where. Raises ``OSError``.
+
+        Nothing is answered before ``start``.
+        """
+        listener = sock or self._listener(address, port)
+        listener.setblocking(False)
+        self._sockets.append((listener, tls))
+        host, bound, *_ = listener.getsockname()
+        return host, bound
+
+    @staticmethod
+    def _listener(address: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
-            listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -75,9 +87,7 @@ class WebServer:
         except OSError:
             listener.close()
             raise
-        self._sockets.append((listener, tls))
-        host, bound, *_ = listener.getsockname()
-        return host, bound
+        return listener
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -124,6 +134,11 @@ class WebServer:
     def connections(self) -> int:
         """Connections there are."""
         return len(self._connections)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether every port that was bound is listened on."""
+        return all(server.is_serving() for server in self._servers)
 
     async def drain(self, limit: float) -> bool:
         """Take nothing new, let answers under way end: True when all did within ``limit`` seconds."""

@@ -10,6 +10,7 @@ import errno
 import os
 import time
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -29,7 +30,8 @@ from era_ap.web.server import TlsFiles, WebPolicy, WebServer
 from era_ap.web.sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import socket
+    from collections.abc import Iterable, Mapping, Sequence
 
     import structlog
 
@@ -44,7 +46,10 @@ _HTTP_PORT: Final = 80
 
 
 class PhoneHttp:
-    """HTTP and HTTPS for phones. Raises ``Refused`` (TLS_FILES) where the certificate cannot be used."""
+    """HTTP and HTTPS for phones. Raises ``Refused`` (TLS_FILES) where the certificate cannot be used.
+
+    ``server`` knows how many connections there are and whether it serves.
+    """
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class PhoneHttp:
         self._on_end = reporter.web
         self._log = log
         self._port: int | None = None
+        self._hosts: list[str] = []
         self._sink = Sink(upload_policy(role), provisioner.judge_upload)
         app = PhoneApp(
             Surroundings(
@@ -75,16 +81,21 @@ class PhoneHttp:
                 is_proxy=self._is_proxy,
             )
         )
-        self._server = WebServer(app, self._policy(), self._malformed)
+        self.server = WebServer(app, self._policy(), self._malformed)
 
-    def bind(self) -> None:
-        """Bind the ports that are configured; raises ``OSError`` whose text is the whole story."""
-        for name, port, tls in (
-            ("http", self._ext.http_port, False),
-            ("https", self._ext.https_port, True),
-        ):
-            for address in self._ext.http_listen if port is not None else ():
-                self._bind(name, address, port or 0, tls=tls)
+    def bind(self, given: Mapping[str, Sequence[socket.socket]] = MappingProxyType({})) -> None:
+        """Bind the ports that are configured; raises ``OSError`` whose text is the whole story.
+
+        Sockets ``given`` as "http" or "https" are bound already and used instead.
+        """
+        for name, port in (("http", self._ext.http_port), ("https", self._ext.https_port)):
+            socks = given.get(name, ())
+            if socks and name == "https" and tls_files(self._ext) is None:
+                raise OSError("systemd gives a socket for HTTPS; set ext.https_port, tls_cert and tls_key")
+            for sock in socks:
+                self._tell(name, *self.server.bind(sock=sock, tls=name == "https"))
+            for address in self._ext.http_listen if port is not None and not socks else ():
+                self._bind(name, address, port or 0)
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -93,30 +104,25 @@ class PhoneHttp:
             self._log.warning("the site's key is readable for everybody", file=str(key_file))
         if key_file is None and self._port is not None:
             self._log.info("temporary addresses hold for this process only", advice="name ext.key_file")
-        await self._server.start()
+        await self.server.start()
 
     def replace(self, role: ApRole) -> None:
         """Take other limits, and the certificate as it is now; ports wait for a restart."""
         self._ext = role.ext
         self._sink.policy = upload_policy(role)
         try:
-            self._server.replace(self._policy())
+            self.server.replace(self._policy())
         except Refused as refused:
             self._log.error("certificate not taken", detail=refused.detail, advice=refused.reason.advice)
 
     async def drain(self, limit: float) -> None:
         """Take nothing new; answers under way get ``limit`` seconds."""
-        await self._server.drain(limit)
+        await self.server.drain(limit)
 
     def close(self) -> None:
         """End everything now."""
-        self._server.close()
+        self.server.close()
         self._sink.close()
-
-    @property
-    def connections(self) -> int:
-        """Connections there are."""
-        return self._server.connections
 
     def temporary_url(self, mac: str, path_or_folder: str, source: str, local: str) -> str | None:
         """The address under which the phone ``mac`` at ``source`` finds its file, or with "" its folder.
@@ -127,22 +133,26 @@ class PhoneHttp:
             return None
         expires = time.time() + self._ext.url_seconds
         token = issue(self._trust.policy.keys[0], mac, path_or_folder, source, expires)
-        host = _reachable(local, self._ext.http_listen)
+        host = _reachable(local, self._hosts)
         port = "" if self._port == _HTTP_PORT else f":{self._port}"
         return f"http://{f'[{host}]' if ':' in host else host}{port}/p/{token}/{quote(path_or_folder)}"
 
-    def _bind(self, name: str, address: str, port: int, *, tls: bool) -> None:
+    def _bind(self, name: str, address: str, port: int) -> None:
         try:
-            host, bound = self._server.bind(address, port, tls=tls)
+            host, bound = self.server.bind(address, port, tls=name == "https")
         except OSError as error:
             if address == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 self._log.warning("this host has no IPv6", address=address)
                 return
             why = os.strerror(error.errno) if error.errno else str(error)
             raise OSError(f"cannot serve {name.upper()} at {address} on port {port}: {why}") from error
-        if not tls:
-            self._port = bound
-        self._log.info("serving", transport=name, address=host, port=bound)
+        self._tell(name, host, bound)
+
+    def _tell(self, name: str, address: str, port: int) -> None:
+        if name == "http":
+            self._port = port
+            self._hosts.append(address)
+        self._log.info("serving", transport=name, address=address, port=port)
 
     def _is_proxy(self, address: str) -> bool:
         proxies = self._ext.http_proxies

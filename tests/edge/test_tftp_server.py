@@ -586,7 +586,7 @@ def test_drain_has_an_end_and_stop_tells_the_phones(make: Make) -> None:
     bench.server.stop()
     assert phone.heard()[-1] == b"\0\5\0\0Transfer aborted\0"
     assert bench.reasons == [Reason.STOPPED]
-    bench.reactor.addReader(bench.server._hub)
+    bench.reactor.addReader(bench.server.hub)
 
 
 def test_a_taken_port_is_an_oserror(make: Make) -> None:

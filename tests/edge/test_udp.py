@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
 
 from era_ap.udp import (
     RECEIVE_BUFFER,
@@ -85,6 +88,38 @@ def test_the_receive_buffer_is_as_large_as_the_kernel_lets_us(sockets: list[sock
     sock = client(sockets, "127.0.0.1")
     default = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
     assert default < enlarge_receive_buffer(sock, RECEIVE_BUFFER) <= RECEIVE_BUFFER
+
+
+def test_a_socket_that_is_bound_already_is_taken_as_it_is(sockets: list[socket.socket]) -> None:
+    given = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    given.bind(("0.0.0.0", 0))
+    listener = Listener("", 0, sock=given)
+    assert listener.address == given.getsockname()
+    phone = client(sockets, "127.0.0.1")
+    phone.sendto(b"hello", ("127.0.0.1", listener.port))
+    received = listener.receive(100)
+    assert received is not None
+    assert (received[0], received[2].address) == (b"hello", "127.0.0.1")
+    assert listener.receive(100) is None  # does not block
+    listener.close()
+
+
+def test_a_buffer_that_is_large_enough_is_not_made_smaller() -> None:
+    class Rich(socket.socket):
+        def setsockopt(self, *_: object) -> None:
+            raise AssertionError("net.core.rmem_max would take away what systemd gave")
+
+    with Rich(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        there = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+        assert enlarge_receive_buffer(sock, there) == there
+
+
+def test_a_hub_that_the_reactor_dropped_says_so() -> None:
+    hub = Hub(time.monotonic, lambda _: None)
+    assert not hub.is_lost
+    hub.connectionLost(Failure(ConnectionLost()))
+    assert hub.is_lost
+    hub.close()
 
 
 def test_a_burst_of_two_thousand_requests_is_not_lost(sockets: list[socket.socket]) -> None:

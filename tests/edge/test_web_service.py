@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -117,4 +118,23 @@ def test_an_address_that_is_not_ours_is_the_whole_story() -> None:
     http = service("http_port: 0, http_listen: [192.0.2.99]")
     with pytest.raises(OSError, match=r"cannot serve HTTP at 192.0.2.99 on port 0: Cannot assign"):
         http.bind()
+    http.close()
+
+
+def test_sockets_that_systemd_gives_are_used_instead_of_configured_ports() -> None:
+    http = service("http_port: 1, http_listen: [192.0.2.99]", log := Log())
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    try:
+        http.bind({"http": (sock,)})
+        assert log.events == [("serving", {"transport": "http", "address": "127.0.0.1", "port": port})]
+        assert f"http://127.0.0.1:{port}/p/" in str(http.temporary_url(MAC, "", SOURCE, "127.0.0.1"))
+    finally:
+        http.close()
+
+
+def test_a_socket_for_https_needs_a_certificate() -> None:
+    http = service("http_port: 1")
+    with socket.create_server(("127.0.0.1", 0)) as sock, pytest.raises(OSError, match=r"set ext\.https_port"):
+        http.bind({"https": (sock,)})
     http.close()

@@ -24,6 +24,7 @@ from era_ap.tftp.server.table import Table
 from era_ap.udp import Hub, Listener, Peer
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from era_ap.admission import Admission
@@ -97,7 +98,8 @@ class TftpServer:
     """Serves what ``opener`` opens.
 
     ``on_end`` gets one report for each request that was answered; ``on_error`` gets what was raised and not
-    meant to be (a defect, a full disk). ``clock`` gives steady seconds. All runs in the reactor's thread.
+    meant to be (a defect, a full disk). ``clock`` gives steady seconds. All runs in the reactor's thread;
+    ``hub.is_lost`` tells that it does not run there any more.
     """
 
     def __init__(
@@ -113,10 +115,10 @@ class TftpServer:
     ) -> None:
         self._reactor = reactor
         self._clock = clock
-        self._hub = Hub(clock, on_error)
+        self.hub = Hub(clock, on_error)
         self._threads = SinkThreads(reactor)
         self._table = Table()
-        self._channels = Channels(self._hub, random.Random())
+        self._channels = Channels(self.hub, random.Random())
         self._answers = Answers(admission, on_end, on_error)
         starter = Starter(
             self._table, self._channels, self._answers, run=self._threads.run, clock=clock, on_error=on_error
@@ -129,16 +131,21 @@ class TftpServer:
         self._drained: Deferred[bool] | None = None
         self._drain_end = 0.0
 
-    def listen(self, address: str, port: int, *, reuse_port: bool = False) -> Peer:
-        """Take requests at ``address`` (``0.0.0.0``, ``::`` or one of ours); tells where. Raises OSError."""
-        listener = Listener(address, port, reuse_port=reuse_port)
+    def listen(
+        self, address: str = "", port: int = 0, *, reuse_port: bool = False, sock: socket.socket | None = None
+    ) -> Peer:
+        """Take requests at ``address`` (``0.0.0.0``, ``::`` or one of ours), or from the bound ``sock``.
+
+        Tells where. Raises OSError.
+        """
+        listener = Listener(address, port, reuse_port=reuse_port, sock=sock)
         self._listeners.append(listener)
-        self._hub.add(listener.fileno(), lambda now: self._take_requests(listener, now))
+        self.hub.add(listener.fileno(), lambda now: self._take_requests(listener, now))
         return listener.address
 
     def serve(self) -> None:
         """Begin to answer; requests that came to the bound sockets before wait in their buffers until now."""
-        self._reactor.addReader(self._hub)
+        self._reactor.addReader(self.hub)
 
     def replace(self, policy: Policy, admission: Admission | None = None) -> None:
         """Other limits from now on; running transfers keep theirs."""
@@ -176,11 +183,11 @@ class TftpServer:
         self._table.end_all(Reason.STOPPED, self._clock())
         self._timer.stop()
         self._finish_drain(False)
-        self._reactor.removeReader(self._hub)
+        self._reactor.removeReader(self.hub)
         self._channels.close()
         for listener in self._listeners:
             listener.close()
-        self._hub.close()
+        self.hub.close()
         self._threads.stop()
 
     def _take_requests(self, listener: Listener, now: float) -> None:
@@ -212,7 +219,7 @@ class TftpServer:
         if self._intake.pending or any(session.is_shared for session in self._table):
             return
         for listener in self._listeners:
-            self._hub.remove(listener.fileno())
+            self.hub.remove(listener.fileno())
             listener.close()
         self._listeners.clear()
 
