@@ -5,6 +5,8 @@ is done with a value, and opens no socket: an interface name stays a name until 
 """
 
 from era_ap.config.cluster import Cluster, Management, Mechanism, Zookeeper
+from era_ap.config.database_url import SqlAddress, SqlKind
+from era_ap.config.directory import DirectorySource, Queries, SqlDatabase, YamlFolder
 from era_ap.config.ext import Ext, HttpAuth, Log, LogFormat, LogLevel, MacIsEnough, Misses, Missing, PortRange
 from era_ap.config.loading import load, parse
 from era_ap.config.problems import ConfigError
@@ -15,6 +17,7 @@ __all__ = [
     "ApRole",
     "Cluster",
     "ConfigError",
+    "DirectorySource",
     "Ext",
     "Gate",
     "HttpAuth",
@@ -29,7 +32,12 @@ __all__ = [
     "Missing",
     "PnpUrlProto",
     "PortRange",
+    "Queries",
     "Site",
+    "SqlAddress",
+    "SqlDatabase",
+    "SqlKind",
+    "YamlFolder",
     "Zookeeper",
     "load",
     "parse",

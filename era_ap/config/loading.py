@@ -14,6 +14,7 @@ from era_ap.config.problems import ConfigError, Findings, shown
 from era_ap.config.reading import Interfaces, RoleReader, interface, validate
 from era_ap.config.shape import SiteShape
 from era_ap.config.site import Site
+from era_ap.config.sources import read_sources
 from era_ap.errors import Problem, Reason
 
 if TYPE_CHECKING:
@@ -81,14 +82,14 @@ def _site(value: object, findings: Findings, base: Path, origin: str) -> Site | 
         roles.read(("roles", index), item)
     master = None if "master_domain" in bad else as_domain(value["master_domain"])
     roles.agree(master, clustered=value.get("zookeeper") is not None)
+    sources = read_sources(value["directory"], findings, base) if value.get("directory") is not None else ()
     if shape is None:
         return None
     return Site(
         site=shape.site,
         master_domain=shape.master_domain,
         storage=shape.storage,
-        directory=str(value["directory"]),
-        directory_path=shape.directory,
+        sources=sources,
         zookeeper=shape.zookeeper,
         interfaces=tuple(interface(alias, text) for alias, text in (shape.interfaces or {}).items()),
         roles=tuple(roles.ap),

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
-from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo
+from pydantic import BeforeValidator, Field
 
 from era_ap.config.fields import (
     Alias,
@@ -22,27 +21,11 @@ from era_ap.config.fields import (
     as_text,
     distinct,
     matching,
-    resolve,
 )
 from era_ap.config.problems import DisagreementError
 
-_SQL = ("sqlite", "postgresql", "mysql", "mariadb")
 _CHROOT = re.compile(r"(/[^/\s]+)+")
 ZOOKEEPER_PORT = 2181
-
-
-def as_directory(value: object, info: ValidationInfo) -> Path:
-    """``yaml:PATH``: the folder of a directory of YAML files, relative to the configuration file."""
-    if isinstance(value, Path):
-        return value
-    scheme, colon, path = as_text(value).partition(":")
-    if colon and scheme.split("+")[0] in _SQL:
-        raise ValueError("this version serves directories of YAML files only, not SQL; write yaml:PATH")
-    if not colon or scheme != "yaml":
-        raise ValueError("must be yaml:PATH, the folder of a directory of YAML files")
-    if not path or path.startswith("//"):
-        raise ValueError("needs a path directly after 'yaml:', like yaml:./directory")
-    return resolve(path, info)
 
 
 def as_zookeeper(value: object) -> str:
@@ -94,8 +77,8 @@ class SiteShape(Shape):
     )
     master_domain: DomainField = Field(description="root of the tree of domains")
     storage: PathField = Field(description="folder with templates/, constants/ and configs/")
-    directory: Annotated[Path, PlainValidator(as_directory)] = Field(
-        description="yaml:PATH, domains and accounts"
+    directory: Any = Field(
+        description="domains and accounts: yaml:PATH, the URL of a database, an object, or a list of these"
     )
     zookeeper: Annotated[str, BeforeValidator(as_zookeeper)] | None = Field(
         default=None,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from era_ap.config.directory import DirectorySource, YamlFolder
 from era_ap.config.ext import Ext
 from era_ap.config.problems import ConfigError, shown
 from era_ap.config.roles import PnpUrlProto
@@ -57,7 +58,7 @@ class ApRole:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site. ``directory_path`` is the folder that ``directory`` names; ``origin`` the file, for messages;
+    """One site. ``sources`` are those of ``directory`` in their order; ``origin`` is the file, for messages;
     ``folder`` is where the file lies.
 
     ``roles`` are the enabled ap roles in file order; ``not_ours`` says of other names why they cannot be run.
@@ -67,8 +68,7 @@ class Site:
     site: str
     master_domain: str
     storage: Path
-    directory: str
-    directory_path: Path
+    sources: tuple[DirectorySource, ...]
     zookeeper: str | None
     interfaces: tuple[Interface, ...]
     roles: tuple[ApRole, ...]
@@ -76,6 +76,15 @@ class Site:
     not_ours: Mapping[str, str]
     origin: str
     folder: Path
+
+    @property
+    def directory_path(self) -> Path:
+        """The folder of the first source that is one; raises ``ConfigError`` where there is none."""
+        folder = next((source for source in self.sources if isinstance(source, YamlFolder)), None)
+        if folder is None:
+            detail = "directory: names no folder, which this needs"
+            raise ConfigError((Problem(Reason.CONFIG_INVALID, self.origin, detail),))
+        return folder.path
 
     def ap(self, name: str) -> ApRole:
         """The enabled ap role ``name``; raises ``ConfigError`` that lists the names there are."""

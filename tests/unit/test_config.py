@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from era_ap import config
-from era_ap.config import ConfigError, Ext, HttpAuth, LogLevel, Missing, PnpUrlProto, PortRange, Site
+from era_ap.config import (
+    ConfigError,
+    Ext,
+    HttpAuth,
+    LogLevel,
+    Missing,
+    PnpUrlProto,
+    PortRange,
+    Site,
+    YamlFolder,
+)
 from era_ap.config.ext import EVERYWHERE
 from era_ap.config.roles import ApShape
 from era_ap.config.shape import SiteShape
@@ -89,7 +99,7 @@ def test_a_complete_site() -> None:
     found = parse(TOP + AP1 + SG1)
     assert (found.site, found.master_domain, found.zookeeper) == ("msk1", "example.com", None)
     assert found.storage == BASE / "storage"
-    assert (found.directory, found.directory_path) == ("yaml:./directory", BASE / "directory")
+    assert found.sources == (YamlFolder(BASE / "directory"),)
     role = found.ap("ap1")
     assert (role.group, role.order, role.tftp_port, role.include_domains) == (1, 1, 69, ())
     assert role.pnp_url_proto is PnpUrlProto.TFTP
@@ -345,13 +355,6 @@ TOP_LEVEL = [
     (site(directory="./directory"), "directory", "must be yaml:PATH"),
     (site(directory="'yaml:'"), "directory", "needs a path directly after 'yaml:'"),
     (site(directory="yaml:///srv/d"), "directory", "needs a path directly after 'yaml:'"),
-    (
-        site(directory="sqlite+aiosqlite:///x.db"),
-        "directory",
-        "this version serves directories of YAML files only",
-    ),
-    (site(directory="postgresql+asyncpg://h/d"), "directory", "not SQL; write yaml:PATH"),
-    (site(directory="mysql+asyncmy://h/d"), "directory", "not SQL; write yaml:PATH"),
     (site(directory="ldap://h"), "directory", "must be yaml:PATH"),
     (site(zookeeper="zk1:x"), "zookeeper", "a port is a number"),
     (site(interfaces="[eth0]"), "interfaces", "must be a mapping"),
@@ -563,9 +566,9 @@ def test_the_error_as_text_is_a_line_for_each_problem() -> None:
 
 
 def test_credentials_of_a_url_are_not_repeated() -> None:
-    (detail,) = details_of(site(directory="postgresql+asyncpg://era:secret@db/era"))
+    (detail,) = details_of(site(directory="ldap://era:secret@db/era"))
     assert "secret" not in detail
-    assert "postgresql+asyncpg://…@db/era" in detail
+    assert "ldap://…@db/era" in detail
 
 
 def test_the_value_of_an_unknown_key_is_not_repeated() -> None:
