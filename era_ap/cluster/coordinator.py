@@ -90,8 +90,8 @@ class Coordinator(Protocol):
     def set_fit(self, why: str | None) -> None:
         """Tell what keeps us from leading (one sentence), None if nothing does."""
 
-    def announce(self, *, revision: str) -> None:
-        """Tell the others the revision of the templates in service."""
+    def announce(self, *, revision: str | None = None, peer: str | None = None) -> None:
+        """Tell the others the revision of the templates in service, or where they reach us (``Member.peer``)."""
 
     def follow(self, follower: Follower) -> None:
         """Tell ``follower`` of changes from now on."""

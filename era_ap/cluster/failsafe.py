@@ -21,7 +21,10 @@ FRESH_SECONDS: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The last leader of a group asks: are you cut off from ZooKeeper too, and will you keep silent?"""
+    """The last leader of a group asks: are you cut off from ZooKeeper too, and will you keep silent?
+
+    ``leader`` is its key (see ``Member``), ``number`` that of its term.
+    """
 
     group: int
     leader: str
@@ -30,12 +33,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer of ``name``: it promises to keep silent for a second, or ``why`` it does not.
+    """The answer of the member ``key``: it promises to keep silent for a second, or ``why`` it does not.
 
     ``connected`` tells that it is in contact with ZooKeeper; ``number`` is that of the last term it knows.
     """
 
-    name: str
+    key: str
     promised: bool
     connected: bool
     number: int

@@ -41,14 +41,16 @@ class Member:
     """One running instance. ``why`` says what makes it unfit to lead, "" if it is fit; ``settled`` that it
     was registered and fit without a break for the hold-down time.
 
-    ``instance`` is random, one per process; ``revision`` that of the templates in service; ``peer`` the
-    "address:port" where other instances reach it, ``phones`` the addresses that phones do; ``since`` the wall
-    clock at its start. ``session`` owns the node and is not part of its data.
+    ``identity`` stays the same when the instance starts again with its local state, ``instance`` is another
+    one for each process. ``revision`` is that of the templates in service, ``peer`` the "address:port" where
+    other instances reach it, ``phones`` the addresses that phones do, ``since`` the wall clock at its start.
+    ``session`` owns the node and is not part of its data.
     """
 
     name: str
     group: int
     order: int
+    identity: str
     instance: str
     why: str = ""
     settled: bool = False
@@ -59,6 +61,11 @@ class Member:
     phones: tuple[str, ...] = ()
     since: float = 0.0
     session: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name and identity in one: another host that took over the name has another key."""
+        return f"{self.name}/{self.identity}"
 
     @property
     def fit(self) -> bool:
@@ -104,7 +111,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whom the last leader asks before it acts without ZooKeeper (failsafe): names of the other members.
+    """Whom the last leader asks before it acts without ZooKeeper (failsafe): the keys of the other members.
 
     While ``relies`` is not empty only these and the leader itself may take over; released it is empty.
     """
@@ -113,9 +120,13 @@ class Claim:
     relies: frozenset[str] = frozenset()
     version: int = 0
 
-    def admits(self, name: str) -> bool:
-        """Whether ``name`` may take over from this leader."""
-        return not self.relies or name == self.leader or name in self.relies
+    def admits(self, key: str) -> bool:
+        """Whether the member of this key may take over from the leader."""
+        return not self.relies or key == self.leader or key in self.relies
+
+    def names(self, name: str) -> bool:
+        """Whether a member called ``name`` is the leader or relied on."""
+        return any(key.rpartition("/")[0] == name for key in (self.leader, *self.relies))
 
     def to_json(self) -> bytes:
         """The data of the node."""
