@@ -32,11 +32,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
     # protocols and languages: data in, data out
     "core": (
         "era_ap.admission",
+        "era_ap.cluster.buckets",
         "era_ap.cluster.contract",
         "era_ap.cluster.coordinator",
         "era_ap.cluster.duties",
         "era_ap.cluster.failsafe",
+        "era_ap.cluster.picture",
         "era_ap.cluster.responsibility",
+        "era_ap.cluster.sealing",
         "era_ap.cluster.view",
         "era_ap.directory.devices",
         "era_ap.directory.documents",
@@ -110,6 +113,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     # what a phone gets
     "domain": (
+        "era_ap.cluster.rows",
         "era_ap.directory.index",
         "era_ap.provisioning.audit",
         "era_ap.provisioning.catalogue",
