@@ -56,14 +56,23 @@ def _resolver(offline: Offline) -> Resolver:
     return Resolver(offline.book, time.monotonic, offline.role.ext.dns)
 
 
-def load(path: Path, role: str | None, progress: Progress) -> Offline:
-    """Load the site of ``path`` as ``role`` sees it; raises ``ConfigError`` if there is no usable site."""
+def load_config(path: Path, role: str | None) -> tuple[Site, ApRole, tuple[Problem, ...]]:
+    """The configuration alone, and findings about the files it names that the daemon does not start without.
+
+    ``role`` None is the first ap role. Raises ``ConfigError`` if there is no usable site.
+    """
     site = config.load(path)
     ours = site.ap(role) if role is not None else site.first_ap()
+    return site, ours, tuple(_key_problems(ours, site.origin))
+
+
+def load(path: Path, role: str | None, progress: Progress) -> Offline:
+    """Load the site of ``path`` as ``role`` sees it; raises ``ConfigError`` if there is no usable site."""
+    site, ours, found = load_config(path, role)
     book = AddressBook()
     provisioner = Provisioner(rules_of(site, ours), book.addresses)
     store = Store(site.storage, site.site)
-    problems = [*_key_problems(ours, site.origin)]
+    problems = [*found]
     try:
         provisioner.catalogue = store.scan()
     except Refused as refused:

@@ -56,6 +56,23 @@ def test_check_of_a_storage_that_is_not_there_names_it_once(site: Site) -> None:
     assert line.count(str(site.root / "nowhere")) == 1
 
 
+def test_check_of_the_configuration_alone_needs_nothing_else(site: Site) -> None:
+    site.configure(storage="nowhere", directory="yaml:nowhere", zookeeper="zk.invalid:2181")
+    code, output = run(site, "check", "--config-only", "--role", "ap1")
+    assert (code, output) == (0, "lab: 0 errors, 0 warnings\n")
+
+
+def test_check_of_the_configuration_alone_finds_what_keeps_the_daemon_from_starting(site: Site) -> None:
+    assert run(site, "check", "--config-only", "--role", "ap9")[0] == 2
+    site.ext["key_file"] = "nowhere.key"
+    site.configure()
+    code, output = run(site, "check", "--config-only", "--json")
+    assert code == 1
+    assert [problem["reason"] for problem in json.loads(output)["problems"]] == ["key-file"]
+    site.configure(sitte="x")
+    assert run(site, "check", "--config-only")[0] == 2
+
+
 def test_phones_lists_the_directory_and_conflicts(site: Site) -> None:
     site.phone("201", "001565000002", domain="a.example.com")
     site.phone("202", "001565000002", domain="b.example.com")
