@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
-DEFAULT_CONFIG = Path("/etc/era_ap/site.yml")
+DEFAULT_CONFIG = Path("/etc/era-ap/site.yml")
 
 
 def config_option(command: Command) -> Command:
