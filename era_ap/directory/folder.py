@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from era_ap.errors import Problem, Reason, Refused, Severity
 
 SUFFIXES = (".yml", ".yaml", ".json")
 SIPUSERS = "sipusers"
+MANY_FILES = 32
+"""From so many files on the disk is told once to keep all it has, rather than once for each file."""
+
 _DOMAIN_FILES = frozenset(f"domain{suffix}" for suffix in SUFFIXES)
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -246,6 +250,34 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; nothing has changed.
     """
+    replace_files({path: data})
+
+
+def replace_files(files: Mapping[Path, bytes]) -> None:
+    """``replace_file`` for many: all are written and safe on disk before the first is put in its place.
+
+    Raises:
+        OSError: one cannot be written, and nothing has changed; or put in place, and some have.
+    """
+    written: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            written[path] = _write_beside(path, data, sync=len(files) < MANY_FILES)
+        if len(files) >= MANY_FILES:
+            os.sync()
+        for path in files:
+            written[path].replace(path)
+            del written[path]
+    except BaseException:
+        for temporary in written.values():
+            with suppress(OSError):
+                temporary.unlink()
+        raise
+    for folder in {path.parent for path in files}:
+        sync_folder(folder)
+
+
+def _write_beside(path: Path, data: bytes, *, sync: bool) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:20]}.", suffix=".tmp")
     temporary = Path(name)
@@ -254,13 +286,13 @@ def replace_file(path: Path, data: bytes) -> None:
             file.write(data)
             _take_over_mode(file.fileno(), path)
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            if sync:
+                os.fsync(file.fileno())
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    sync_folder(path.parent)
+    return temporary
 
 
 def _take_over_mode(descriptor: int, path: Path) -> None:

@@ -41,12 +41,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.cluster.responsibility",
         "era_ap.cluster.sealing",
         "era_ap.cluster.view",
+        "era_ap.directory.comparison",
         "era_ap.directory.devices",
         "era_ap.directory.documents",
         "era_ap.directory.model",
         "era_ap.directory.notation",
         "era_ap.directory.query_rows",
         "era_ap.directory.source",
+        "era_ap.directory.yaml_lines",
         "era_ap.directory.yaml_text",
         "era_ap.health",
         "era_ap.journal",
@@ -114,6 +116,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     # what a phone gets
     "domain": (
         "era_ap.cluster.rows",
+        "era_ap.directory.exchange",
         "era_ap.directory.index",
         "era_ap.provisioning.audit",
         "era_ap.provisioning.catalogue",
@@ -130,6 +133,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     # sockets, files, threads, clocks, logs
     "edge": (
         "era_ap.directory.folder",
+        "era_ap.directory.folder_edits",
+        "era_ap.directory.folder_writer",
+        "era_ap.directory.originals",
+        "era_ap.directory.tree",
         "era_ap.directory.yaml_files",
         "era_ap.discovery",
         "era_ap.feeds",
