@@ -7,6 +7,8 @@ touches no socket (``sip.server``).
 from __future__ import annotations
 
 import random
+import time
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +17,12 @@ from era_ap.directory.index import Conflict
 from era_ap.errors import Reason, Refused
 from era_ap.sip.decision import Owner, PhoneList, Policy
 from era_ap.sip.responder import Responder, Surroundings
-from era_ap.sip.server import Place, PnpServer, Status
+from era_ap.sip.server import PnpServer
 from era_ap.sip.vendors import builtin_vendors
+from era_ap.sip.wire import Place, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import structlog
 
@@ -38,7 +41,7 @@ class Discovery:
 
     ``http_url(mac, name, source, local)`` gives a temporary address, None where HTTP is not served;
     ``tftp_port`` is the port that TFTP is really on. ``may_answer(domain)`` and ``may_send(now)`` are the
-    cluster's word; alone we always may.
+    cluster's word; alone we always may. ``announce`` tells the other instances which SUBSCRIBEs we answer.
     """
 
     def __init__(
@@ -53,13 +56,13 @@ class Discovery:
         http_url: Callable[[str, str, str, str], str | None] = lambda *_: None,
         may_answer: Callable[[str], bool] = lambda _domain: True,
         may_send: Callable[[float], bool] = lambda _now: True,
+        announce: Callable[[Sequence[bytes]], None] = lambda _keys: None,
     ) -> None:
         self.tftp_port = role.tftp_port
         self._role = role
-        self._provisioner = provisioner
         self._log = log
         self._http_url = http_url
-        around = Surroundings(self._owner_of, may_answer, self._url_for)
+        around = Surroundings(partial(_owner_of, provisioner), may_answer, self._url_for)
         self._responder = Responder(
             around, policy_of(role), admission, builtin_vendors(), random.SystemRandom()
         )
@@ -71,6 +74,7 @@ class Discovery:
             self._tell_status,
             on_error=reporter.defect,
             may_send=may_send,
+            announce=announce,
         )
         self._runs = False
 
@@ -104,6 +108,18 @@ class Discovery:
         """We lead from now on, and nobody answered after ``since`` (monotonic): answer who still waits."""
         return self._server.take_over(since)
 
+    def stand_down(self) -> None:
+        """We do not lead any more: nothing goes out again."""
+        self._server.stand_down()
+
+    def note_elsewhere(self, keys: Iterable[bytes]) -> None:
+        """Another instance answers these SUBSCRIBEs."""
+        self._responder.ledger.note_elsewhere(keys, time.monotonic())
+
+    def behind(self) -> float | None:
+        """How old is what phones have sent and we have not read, in seconds; None: we do not listen."""
+        return self._server.behind()
+
     @property
     def status(self) -> Status:
         """Interfaces listened on and what is in the way."""
@@ -113,18 +129,6 @@ class Discovery:
     def discovered(self) -> Iterable[Discovered]:
         """Phones that asked and that no account owns, newest first."""
         return self._responder.sightings
-
-    def _owner_of(self, mac: str) -> Owner | Reason:
-        directory = self._provisioner.directory
-        if directory is None:
-            return Reason.DIRECTORY_UNAVAILABLE
-        phone = directory.phone_of(mac)
-        if phone is None:
-            return Reason.MAC_UNKNOWN
-        if isinstance(phone, Conflict):
-            return Reason.MAC_CONFLICT
-        account, device = phone.lines[0]
-        return Owner(account.key.domain, str(account.key), device.model or "")
 
     def _url_for(self, mac: str, _vendor: str, name: str, source: str, local: str) -> str:
         if self._role.pnp_url_proto is PnpUrlProto.HTTP:
@@ -144,6 +148,19 @@ class Discovery:
             self._log.info(
                 "serving", transport="pnp", interfaces=list(status.interfaces), answer_port=status.answer_port
             )
+
+
+def _owner_of(provisioner: Provisioner, mac: str) -> Owner | Reason:
+    directory = provisioner.directory
+    if directory is None:
+        return Reason.DIRECTORY_UNAVAILABLE
+    phone = directory.phone_of(mac)
+    if phone is None:
+        return Reason.MAC_UNKNOWN
+    if isinstance(phone, Conflict):
+        return Reason.MAC_CONFLICT
+    account, device = phone.lines[0]
+    return Owner(account.key.domain, str(account.key), device.model or "")
 
 
 def policy_of(role: ApRole) -> Policy:

@@ -28,6 +28,15 @@ class Memory(Generic[Value]):
         found = self._noted.get(key)
         return found[1] if found is not None and now < found[0] else None
 
+    def has(self, key: Hashable, now: float) -> bool:
+        """Whether anything was noted under ``key`` and is not too old."""
+        found = self._noted.get(key)
+        return found is not None and now < found[0]
+
+    def forget(self, key: Hashable) -> None:
+        """Remember it no more, if it was."""
+        self._noted.pop(key, None)
+
     def note(self, key: Hashable, value: Value, now: float) -> None:
         """Remember ``value``, in place of what was noted under ``key`` before."""
         noted = self._noted

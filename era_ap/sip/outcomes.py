@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A SUBSCRIBE of ``phone``, read; ``since`` is when it was taken."""
+    """A SUBSCRIBE of ``phone``, read; ``since`` is when the kernel took it, on the steady clock."""
 
     request: Request
     arrival: Arrival
@@ -50,9 +50,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A NOTIFY under way: to whom, whose phone that is, and which file it names."""
+    """A NOTIFY under way: to whom (``key`` is the SUBSCRIBE's), whose phone that is, which file it names."""
 
     asked: Asked
+    key: bytes
     account: str
     file: str
 
@@ -66,11 +67,10 @@ def unanswered(
     )
 
 
-def notified(ended: Finished, now: float) -> Outcome:
+def notified(ended: Finished, now: float, detail: str = "") -> Outcome:
     """A SUBSCRIBE whose NOTIFY has ended; ``ended.context`` is a ``Told``."""
     told, final = ended.context, ended.final
     assert isinstance(told, Told)
-    detail = ""
     if final is None:
         reason = Reason.PNP_UNCONFIRMED
     elif final.status < 300:

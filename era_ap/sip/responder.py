@@ -1,13 +1,13 @@
 """The PnP responder as a machine (spec 11): datagrams go in, answers, NOTIFYs and outcomes come out.
 
 Owns the order: response or request, too old, admitted, a retransmission, of what kind, who asks, may we.
-Answers a SUBSCRIBE once (RFC 3261 transactions; RFC 6665 fetch) and is silent on multicast otherwise. Time is
-an argument; directory, cluster, addresses and tokens are callables.
+Answers a SUBSCRIBE once (RFC 3261 transactions; RFC 6665 fetch; ``ledger`` for all instances together) and is
+silent on multicast otherwise. Time is an argument; directory, cluster, addresses and tokens are callables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,8 @@ from era_ap.admission import GUESSING, Verdict
 from era_ap.errors import Reason, Refused
 from era_ap.sip import dialog
 from era_ap.sip.decision import Owner, Policy, decide
-from era_ap.sip.fields import parse_cseq, parse_name_addr, parse_via
+from era_ap.sip.fields import parse_via
+from era_ap.sip.ledger import REMEMBERED, Ledger, key_of
 from era_ap.sip.memory import Memory
 from era_ap.sip.message import Request, Response, parse, write
 from era_ap.sip.outcomes import Asked, Outcome, Told, notified, unanswered
@@ -36,16 +37,13 @@ if TYPE_CHECKING:
 MAX_AGE: Final = 1.0
 """Seconds: a process that was frozen must not answer what queued up meanwhile."""
 
-HOLD_SECONDS: Final = 5.0
-"""How long phones wait for an answer, and a standby remembers that they do."""
-
-HELD: Final = 4096
-REMEMBERED: Final = 16_384
 NOTIFY_TIMING: Final = Timing(attempts=4)
 """NOTIFY goes out after 0, 0.5, 1.5 and 3.5 s; by then every known phone has given up."""
 
 _DISCOVERED: Final = frozenset({Reason.MAC_UNKNOWN, Reason.MAC_CONFLICT, Reason.PNP_DENIED})
 _FAR: Final = "not sent to the group, and not from a network of an interface that PnP listens on"
+_ANOTHERS: Final = "another instance has answered"
+_DEPOSED: Final = "this instance does not lead any more"
 _ABILITIES: Final = (("Allow", ", ".join(ALLOWED)), ("Accept", "application/url"), ("Allow-Events", EVENT))
 
 
@@ -63,7 +61,10 @@ class Surroundings:
 
 
 class Responder:
-    """Answers phones. ``policy`` may be replaced at any time; ``sightings`` are the phones nobody owns."""
+    """Answers phones. ``policy`` may be replaced at any time; ``sightings`` are the phones nobody owns.
+
+    ``ledger`` tells what has just been answered, and wants to know what other instances answer.
+    """
 
     def __init__(
         self,
@@ -75,14 +76,13 @@ class Responder:
     ) -> None:
         self.policy = policy
         self.sightings = Sightings()
+        self.ledger = Ledger(NOTIFY_TIMING.lifetime)
         self._around = surroundings
         self._admission = admission
         self._vendors = vendors
         self._rng = rng
         self._layer = TransactionLayer(NOTIFY_TIMING)
-        self._answered: Memory[str] = Memory(NOTIFY_TIMING.lifetime, REMEMBERED)
         self._recorded: Memory[Reason] = Memory(NOTIFY_TIMING.lifetime, REMEMBERED)
-        self._held: Memory[Asked] = Memory(HOLD_SECONDS, HELD)
         self._outcomes: list[Outcome] = []
 
     # --- the machine
@@ -115,8 +115,14 @@ class Responder:
         """When ``handle_timer`` is due; None: nothing is waited for."""
         return self._layer.next_deadline()
 
+    @property
+    def wants_right(self) -> bool:
+        """Whether anything that has to be sent now takes the right to answer; else ``stand_down``."""
+        return any(departure.guarded for departure in self._layer.out)
+
     def datagrams_to_send(self) -> list[Departure]:
         """What has to be sent now; asking takes it away."""
+        self.ledger.note_sent()
         return self._layer.datagrams_to_send()
 
     def events(self) -> list[Outcome]:
@@ -129,10 +135,24 @@ class Responder:
 
         Returns how many that were.
         """
-        waiting = [asked for asked in self._held.take_all(now) if asked.since >= since]
+        self.stand_down(now)
+        waiting = self.ledger.begin(since, now)
         for asked in waiting:
             self._subscribe(asked, now)
         return len(waiting)
+
+    def stand_down(self, now: float) -> None:
+        """We may not answer any more: nothing goes out again, and who was not answered yet waits."""
+        self.ledger.note_sent()
+        for ended in self._layer.abandon():
+            told = ended.context
+            assert isinstance(told, Told)
+            if ended.sent:
+                self._outcomes.append(notified(ended, now, _DEPOSED))
+                continue
+            asked = told.asked
+            self._layer.forget(asked.request, asked.arrival.peer)
+            self.ledger.take_back(told.key, asked, now)
 
     # --- requests
 
@@ -141,38 +161,34 @@ class Responder:
             return
         fault = judge(request)
         if fault is not None:
-            self._refuse(request, fault, arrival, now)
+            if _is_told(request, arrival):
+                refusal = _refusal(request, fault, arrival, _token(self._rng))
+                self._layer.respond(request, fault.status, refusal, now)
+            elif request.method == "SUBSCRIBE" and is_profile_event(request):
+                detail = f"{fault.status} {fault.text}"
+                self._outcomes.append(unanswered(Reason.PNP_MALFORMED, arrival, detail=detail))
         elif request.method == "SUBSCRIBE" and not arrival.is_near:
             self._outcomes.append(unanswered(Reason.PNP_DENIED, arrival, detail=_FAR))
         elif request.method == "SUBSCRIBE":
-            self._subscribe(Asked(request, arrival, identify(request, self._vendors), now), now)
+            since = now - max(0.0, arrival.age)
+            self._subscribe(Asked(request, arrival, identify(request, self._vendors), since), now)
         elif not arrival.multicast:
             response = dialog.respond(request, 200, arrival.peer, _token(self._rng), fields=_ABILITIES)
             self._layer.respond(request, 200, Departure(write(response), arrival.peer, arrival.local), now)
 
-    def _refuse(self, request: Request, fault: Fault, arrival: Arrival, now: float) -> None:
-        status, text = fault
-        vias = request.items("Via")
-        if not arrival.multicast and vias and parse_via(vias[0]) is not None:
-            fields = fields_for(fault, request)
-            response = dialog.respond(
-                request, status, arrival.peer, _token(self._rng), reason=text, fields=fields
-            )
-            self._layer.respond(request, status, Departure(write(response), arrival.peer, arrival.local), now)
-        elif request.method == "SUBSCRIBE" and is_profile_event(request):
-            self._outcomes.append(unanswered(Reason.PNP_MALFORMED, arrival, detail=f"{status} {text}"))
-
     def _subscribe(self, asked: Asked, now: float) -> None:
-        key = _key(asked)
-        tag = self._answered.get(key, now)
-        if tag is not None:
-            self._accept(asked, tag, now)  # the same question under another branch: no second NOTIFY
+        key = key_of(asked)
+        tag = self.ledger.tag(key, now)
+        if tag is not None:  # the same question under another branch: no second NOTIFY
+            self._layer.respond(asked.request, 200, _accepted(asked, tag), now)
             return
         around, arrival, phone = self._around, asked.arrival, asked.phone
         address = IPv4Address(arrival.peer[0])
         found = decide(phone, address, self.policy, around.owner_of, around.may_answer)
         reason, detail = found.reason, found.detail
         account = found.owner.account if found.owner is not None else ""
+        if reason is None and self.ledger.is_anothers(asked, key, now):
+            reason, detail = Reason.PNP_NOT_OURS, _ANOTHERS
         if reason is None:
             assert found.owner is not None
             try:
@@ -181,7 +197,7 @@ class Responder:
             except Refused as refused:
                 reason, detail = refused.reason, refused.detail
         if reason is Reason.PNP_NOT_OURS:
-            self._held.note(key, asked, now)
+            self.ledger.hold(key, asked, now)
         if self._recorded.get(key, now) is reason:
             return  # the journal has it already
         self._recorded.note(key, reason, now)
@@ -191,44 +207,43 @@ class Responder:
         if reason in _DISCOVERED:
             self.sightings.note(_discovered(asked, reason))
 
-    def _answer(self, asked: Asked, owner: Owner, key: Hashable, now: float) -> None:
+    def _answer(self, asked: Asked, owner: Owner, key: bytes, now: float) -> None:
         phone, local, peer = asked.phone, asked.arrival.local, asked.arrival.peer
         vendor = self._vendors.by_word(phone.vendor) or UNKNOWN_VENDOR
         name = vendor.file_name(phone.mac, phone.model or owner.model)
         url = self._around.url_for(phone.mac, phone.vendor, name, peer[0], local.address)
         self.sightings.forget(phone.mac)
         tag, branch = _token(self._rng), f"z9hG4bK{_token(self._rng)}{_token(self._rng)}"
-        self._answered.note(key, tag, now)
-        self._accept(asked, tag, now)
+        self.ledger.note_answer(key, tag, now)
+        self._layer.respond(asked.request, 200, _accepted(asked, tag), now)
         uri, target = notify_target(asked.request, peer, local)
         data = write(dialog.notify(asked.request, local, dialog.Notify(uri, branch, tag, url.encode())))
-        told = Told(asked, owner.account, name or "/")
+        told = Told(asked, key, owner.account, name or "/")
         self._layer.request(branch, "NOTIFY", Departure(data, target, local, guarded=True), told, now)
         self._outcomes += [notified(ended, now) for ended in self._layer.events()]
 
-    def _accept(self, asked: Asked, tag: str, now: float) -> None:
-        request, arrival = asked.request, asked.arrival
-        data = write(dialog.accept(request, arrival.peer, arrival.local, tag))
-        self._layer.respond(request, 200, Departure(data, arrival.peer, arrival.local, guarded=True), now)
+
+def _is_told(request: Request, arrival: Arrival) -> bool:
+    """Whether an error can and may be answered: silence is the answer to what was sent to everybody."""
+    vias = request.items("Via")
+    return not arrival.multicast and bool(vias) and parse_via(vias[0]) is not None
+
+
+def _refusal(request: Request, fault: Fault, arrival: Arrival, tag: str) -> Departure:
+    fields = fields_for(fault, request)
+    response = dialog.respond(request, fault.status, arrival.peer, tag, reason=fault.text, fields=fields)
+    return Departure(write(response), arrival.peer, arrival.local)
+
+
+def _accepted(asked: Asked, tag: str) -> Departure:
+    arrival = asked.arrival
+    data = write(dialog.accept(asked.request, arrival.peer, arrival.local, tag))
+    return Departure(data, arrival.peer, arrival.local, guarded=True)
 
 
 def _token(rng: random.Random) -> str:
     """A tag, or half of a branch."""
     return f"{rng.getrandbits(48):012x}"
-
-
-def _key(asked: Asked) -> Hashable:
-    """One SUBSCRIBE, however often and through however many interfaces it comes."""
-    request = asked.request
-    cseq = parse_cseq(request.get("CSeq") or "")
-    sender = parse_name_addr(request.get("From") or "")
-    return (
-        asked.arrival.peer,
-        request.get("Call-ID"),
-        cseq.number if cseq else None,
-        sender.tag if sender else "",
-        asked.phone.mac,
-    )
 
 
 def _discovered(asked: Asked, reason: Reason) -> Discovered:

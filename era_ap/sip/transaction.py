@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -99,7 +99,7 @@ class ClientTransaction:
         self.state = State.TRYING
         self.final: Response | None = None
         self.sent = 1
-        self._request = request
+        self.request = request
         self._timing = timing
         self._interval = timing.t1
         self._timer_e: float | None = now + timing.t1
@@ -130,7 +130,7 @@ class ClientTransaction:
                 self._end()
                 return
             self.sent += 1
-            self._out.append(self._request)
+            self._out.append(self.request)
             doubled = min(2 * self._interval, self._timing.t2)
             self._interval = self._timing.t2 if self.state is State.PROCEEDING else doubled
             self._timer_e = now + self._interval
@@ -159,17 +159,44 @@ class Finished:
     sent: int
 
 
+class _Deadlines:
+    """When which transaction is due: of a client (by branch and method), else of a server."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, tuple[str, str] | None, Hashable]] = []
+        self._count = 0
+
+    @property
+    def first(self) -> float | None:
+        """The next one; None: there is none."""
+        return self._heap[0][0] if self._heap else None
+
+    def add(self, at: float | None, client: tuple[str, str] | None, server: Hashable = None) -> None:
+        """One more; None is never due."""
+        if at is not None:
+            self._count += 1
+            heapq.heappush(self._heap, (at, self._count, client, server))
+
+    def pop(self, now: float) -> Iterator[tuple[tuple[str, str] | None, Hashable]]:
+        """Those that are due."""
+        while self._heap and self._heap[0][0] <= now:
+            _, _, client, server = heapq.heappop(self._heap)
+            yield client, server
+
+
 class TransactionLayer:
-    """All transactions of one endpoint; of too many the oldest are forgotten. A machine like its parts."""
+    """All transactions of one endpoint; of too many the oldest are forgotten. A machine like its parts.
+
+    ``out`` is what has to be sent now; ``datagrams_to_send`` takes it away.
+    """
 
     def __init__(self, timing: Timing, limit: int = TRANSACTIONS) -> None:
         self._timing = timing
         self._limit = limit
         self._servers: OrderedDict[Hashable, ServerTransaction] = OrderedDict()
         self._clients: OrderedDict[tuple[str, str], tuple[ClientTransaction, object]] = OrderedDict()
-        self._due: list[tuple[float, int, tuple[str, str] | None, Hashable]] = []
-        self._count = 0
-        self._out: list[Departure] = []
+        self._due = _Deadlines()
+        self.out: list[Departure] = []
         self._finished: list[Finished] = []
 
     def __len__(self) -> int:
@@ -181,7 +208,7 @@ class TransactionLayer:
         if transaction is None or transaction.state is State.TERMINATED:
             return False
         transaction.receive_request(now)
-        self._out += transaction.datagrams_to_send()
+        self.out += transaction.datagrams_to_send()
         return True
 
     def respond(self, request: Request, status: int, response: Departure, now: float) -> None:
@@ -189,11 +216,11 @@ class TransactionLayer:
         key = server_key(request, response.peer)
         transaction = ServerTransaction(self._timing)
         transaction.respond(status, response, now)
-        self._out += transaction.datagrams_to_send()
+        self.out += transaction.datagrams_to_send()
         self._servers[key] = transaction
         if len(self._servers) > self._limit:
             self._servers.popitem(last=False)
-        self._wake(transaction.next_deadline(), server=key)
+        self._due.add(transaction.next_deadline(), None, key)
 
     def request(
         self, branch: str, method: str, request: Departure, context: object, now: float
@@ -202,13 +229,32 @@ class TransactionLayer:
         key = (branch, method)
         transaction = ClientTransaction(request, self._timing, now)
         self._clients[key] = (transaction, context)
-        self._out += transaction.datagrams_to_send()
+        self.out += transaction.datagrams_to_send()
         if len(self._clients) > self._limit:
             _, (oldest, its_context) = self._clients.popitem(last=False)
             if oldest.final is None:
                 self._finished.append(Finished(its_context, None, oldest.sent))
-        self._wake(transaction.next_deadline(), client=key)
+        self._due.add(transaction.next_deadline(), key)
         return transaction
+
+    def abandon(self) -> list[Finished]:
+        """Send no request again and nothing guarded that has not gone out; the requests without an answer.
+
+        ``sent`` counts what really went out.
+        """
+        waiting = {id(departure) for departure in self.out}
+        abandoned = [
+            Finished(context, None, transaction.sent - (id(transaction.request) in waiting))
+            for transaction, context in self._clients.values()
+            if transaction.final is None
+        ]
+        self._clients.clear()
+        self.out = [departure for departure in self.out if not departure.guarded]
+        return abandoned
+
+    def forget(self, request: Request, peer: Peer) -> None:
+        """The response to that request never went out: if it comes again it is a new one."""
+        self._servers.pop(server_key(request, peer), None)
 
     def receive_response(self, response: Response, now: float) -> bool:
         """Whether the response belongs to a request of ours (17.1.3: branch and method)."""
@@ -226,56 +272,47 @@ class TransactionLayer:
         transaction.receive_response(response, now)
         if transaction.final is not None and not had_final:
             self._finished.append(Finished(context, transaction.final, transaction.sent))
-            self._wake(transaction.next_deadline(), client=key)
+            self._due.add(transaction.next_deadline(), key)
         return True
 
     def handle_timer(self, now: float) -> None:
         """Let every transaction whose time has come act."""
-        while self._due and self._due[0][0] <= now:
-            _, _, client_key, key = heapq.heappop(self._due)
-            if client_key is not None:
-                self._handle_client(client_key, now)
-            elif (server := self._servers.get(key)) is not None:
-                server.handle_timer(now)
-                if server.state is State.TERMINATED:
-                    del self._servers[key]
+        for client_key, answered in self._due.pop(now):
+            if client_key is None:
+                server = self._servers.get(answered)
+                if server is not None:
+                    server.handle_timer(now)
+                    if server.state is State.TERMINATED:
+                        del self._servers[answered]
+                continue
+            transaction, context = self._clients.get(client_key, (None, None))
+            if transaction is None:
+                continue
+            deadline = transaction.next_deadline()
+            if deadline is not None and deadline > now:
+                continue  # an answer came since; its own timer is in the queue
+            transaction.handle_timer(now)
+            self.out += transaction.datagrams_to_send()
+            if transaction.state is not State.TERMINATED:
+                self._due.add(transaction.next_deadline(), client_key)
+                continue
+            del self._clients[client_key]
+            if transaction.final is None:
+                self._finished.append(Finished(context, None, transaction.sent))
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due; None: nothing is waited for."""
-        return self._due[0][0] if self._due else None
+        return self._due.first
 
     def datagrams_to_send(self) -> list[Departure]:
         """What has to be sent now; asking takes it away."""
-        out, self._out = self._out, []
+        out, self.out = self.out, []
         return out
 
     def events(self) -> list[Finished]:
         """The ends of requests since the last time; asking takes them away."""
         finished, self._finished = self._finished, []
         return finished
-
-    def _handle_client(self, key: tuple[str, str], now: float) -> None:
-        if key not in self._clients:
-            return
-        transaction, context = self._clients[key]
-        deadline = transaction.next_deadline()
-        if deadline is not None and deadline > now:
-            return  # an answer came since; its own timer is in the queue
-        transaction.handle_timer(now)
-        self._out += transaction.datagrams_to_send()
-        if transaction.state is State.TERMINATED:
-            del self._clients[key]
-            if transaction.final is None:
-                self._finished.append(Finished(context, transaction.final, transaction.sent))
-        else:
-            self._wake(transaction.next_deadline(), client=key)
-
-    def _wake(
-        self, deadline: float | None, *, client: tuple[str, str] | None = None, server: Hashable = None
-    ) -> None:
-        if deadline is not None:
-            self._count += 1
-            heapq.heappush(self._due, (deadline, self._count, client, server))
 
 
 def server_key(request: Request, peer: Peer) -> Hashable:

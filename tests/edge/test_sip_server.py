@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 from era_ap.sip.interfaces import Interface
 from era_ap.sip.outcomes import Outcome
 from era_ap.sip.path import Local, Peer
-from era_ap.sip.server import Place, PnpServer, Status
+from era_ap.sip.server import PnpServer
 from era_ap.sip.sockets import GROUP, Received
+from era_ap.sip.wire import Place, Status
 from tests.unit.sip_site import MAC, PHONE, World, subscribe
 
 LAN = Interface(2, "eth0", (IPv4Interface("192.0.2.1/24"),), True)
@@ -95,13 +96,18 @@ class Bench:
         self.statuses: list[Status] = []
         self.errors: list[BaseException] = []
         self.may_send = True
+        self.announced: list[tuple[tuple[bytes, ...], int]] = []
         self.server = PnpServer(
             self.reactor, self.world.responder, place, self.outcomes.append, self.statuses.append,
-            on_error=self.errors.append, may_send=lambda _now: self.may_send, clock=self.reactor.seconds,
+            on_error=self.errors.append, may_send=lambda _now: self.may_send, announce=self._announce,
+            clock=self.reactor.seconds,
             wall_clock=lambda: 1000.0 + self.reactor.seconds(), open_socket=self._open,
             look_around=lambda: dict(self.there),
         )  # fmt: skip
         self.server.start()
+
+    def _announce(self, keys: tuple[bytes, ...]) -> None:
+        self.announced.append((keys, len(self.answers.sent)))
 
     def _open(self, address: str, port: int, **_options: object) -> FakeSocket:
         if address in self.failures:
@@ -166,9 +172,55 @@ def test_the_right_to_answer_is_asked_before_every_send(bench: Bench) -> None:
     bench.may_send = False
     bench.reactor.advance(0.6)
     assert len(bench.answers.sent) == 2
+
+
+def test_who_does_not_lead_any_more_repeats_nothing_even_if_it_leads_again(bench: Bench) -> None:
+    bench.hear()
+    bench.may_send = False
+    bench.reactor.advance(0.6)
     bench.may_send = True
-    bench.reactor.advance(1.0)
-    assert len(bench.answers.sent) == 3
+    bench.server.take_over(bench.reactor.seconds())
+    for _ in range(400):
+        bench.reactor.advance(0.02)
+    assert len(bench.answers.sent) == 2
+    assert [(each.reason.code, each.sent) for each in bench.outcomes] == [("pnp-unconfirmed", 1)]
+
+
+def test_repeating_ends_at_once_when_the_cluster_says_so(bench: Bench) -> None:
+    bench.hear()
+    bench.server.stand_down()
+    for _ in range(400):
+        bench.reactor.advance(0.02)
+    assert len(bench.answers.sent) == 2
+    assert bench.outcomes[0].detail == "this instance does not lead any more"
+
+
+def test_an_answer_that_may_not_go_out_leaves_the_phone_waiting(bench: Bench) -> None:
+    bench.may_send = False
+    bench.hear()
+    assert (bench.answers.sent, bench.announced) == ([], [])
+    bench.may_send = True
+    assert bench.server.take_over(-1.0) == 1
+    assert [data[:6] for data, _, _ in bench.answers.sent] == [b"SIP/2.", b"NOTIFY"]
+    assert len(bench.announced) == 1
+
+
+def test_others_are_told_before_the_answer_leaves(bench: Bench) -> None:
+    bench.hear()
+    ((keys, sent),) = bench.announced
+    assert (len(keys), len(keys[0]), sent) == (1, 16, 0)
+    bench.reactor.advance(0.6)
+    assert (len(bench.announced), len(bench.answers.sent)) == (1, 3)
+
+
+def test_how_far_reading_is_behind(bench: Bench) -> None:
+    assert bench.server.behind() == 0.0
+    for number in range(65):
+        bench.group.put(Received(subscribe(Call_ID=str(number)), PHONE, 2, "192.0.2.1", 999.5))
+    assert bench.server.behind() == 0.0
+    assert len(bench.answers.sent) == 130
+    bench.server.stop()
+    assert bench.server.behind() is None
 
 
 def test_the_kernels_time_stamp_tells_what_waited(bench: Bench) -> None:

@@ -10,7 +10,9 @@ from era_ap.admission import Admission, AdmissionPolicy
 from era_ap.errors import Reason
 from era_ap.sip.decision import Owner, Policy
 from era_ap.sip.message import Request, Response, parse
+from era_ap.sip.outcomes import Asked
 from era_ap.sip.path import Arrival, Departure, Local
+from era_ap.sip.pnp import identify
 from era_ap.sip.responder import Responder, Surroundings
 from era_ap.sip.vendors import builtin_vendors
 
@@ -62,6 +64,11 @@ class World:
             sent += [(due, each) for each in self.responder.datagrams_to_send()]
         return sent
 
+    def calls(self) -> list[str | None]:
+        """The Call-IDs of the NOTIFYs that are to be sent."""
+        sent = [message(each) for each in self.responder.datagrams_to_send()]
+        return [each.get("Call-ID") for each in sent if isinstance(each, Request)]
+
     def reasons(self) -> list[Reason]:
         """The reasons of what has ended."""
         return [outcome.reason for outcome in self.responder.events()]
@@ -91,6 +98,13 @@ def message(departure: Departure) -> Request | Response:
     assert found is not None
     assert found.faults == ()
     return found
+
+
+def asked(data: bytes, since: float = 0.0) -> Asked:
+    """A SUBSCRIBE of ``PHONE`` as the responder keeps it."""
+    request = parse(data)
+    assert isinstance(request, Request)
+    return Asked(request, Arrival(data, PHONE, LAN, True), identify(request, VENDORS), since)
 
 
 def confirm(notify: Departure, status: int = 200) -> bytes:

@@ -28,3 +28,13 @@ def test_the_oldest_of_too_many_go() -> None:
     for number in range(9):
         memory.note(number, number, 0.0)
     assert memory.take_all(0.0) == [6, 7, 8]
+
+
+def test_what_is_forgotten_is_gone_and_nothing_may_be_noted_as_well() -> None:
+    memory: Memory[None] = Memory(1.0, 3)
+    memory.note("a", None, 0.0)
+    memory.note("b", None, 0.5)
+    assert (memory.has("a", 0.9), memory.has("a", 1.0), memory.has("b", 1.4)) == (True, False, True)
+    memory.forget("b")
+    memory.forget("c")
+    assert not memory.has("b", 0.6)

@@ -10,9 +10,10 @@ import pytest
 from era_ap.admission import AdmissionPolicy
 from era_ap.errors import Reason
 from era_ap.sip.decision import PhoneList, Policy
+from era_ap.sip.ledger import key_of
 from era_ap.sip.message import Response
-from era_ap.sip.path import Local
-from tests.unit.sip_site import LAN, MAC, PHONE, World, confirm, message, subscribe
+from era_ap.sip.path import Arrival, Local
+from tests.unit.sip_site import LAN, MAC, PHONE, World, asked, confirm, message, subscribe
 
 STRANGER = "0c383e000001"
 
@@ -209,6 +210,71 @@ def test_who_has_given_up_waiting_is_not_answered_by_a_new_leader(world: World) 
     world.hear(subscribe(), 0.0)
     world.leads = True
     assert world.responder.take_over(since=0.0, now=5.0) == 0
+
+
+def test_what_another_instance_has_answered_is_not_answered_by_a_new_leader(world: World) -> None:
+    world.leads = False
+    for number in range(4):
+        world.hear(subscribe(Call_ID=str(number)), float(number))
+    keys = [key_of(asked(subscribe(Call_ID=str(number)))) for number in (1, 3, 4)]
+    world.responder.ledger.note_elsewhere(keys, 3.5)
+    world.hear(subscribe(Call_ID="3"), 3.6)
+    world.leads = True
+    assert world.responder.take_over(since=0.5, now=4.0) == 1
+    assert world.calls() == ["2"]
+    for number in (1, 3, 4):  # the last one is heard only now
+        assert world.hear(subscribe(Call_ID=str(number)), 4.5) == []
+    assert world.reasons() == [Reason.PNP_NOT_OURS] * 5
+    assert len(world.hear(subscribe(Call_ID="5"), 4.6)) == 2
+
+
+def test_who_asks_again_waits_since_the_first_time(world: World) -> None:
+    world.leads = False
+    world.hear(subscribe(), 0.0)
+    world.hear(subscribe(), 4.0)
+    world.leads = True
+    assert world.responder.take_over(since=-0.1, now=6.0) == 1
+    world = World(leads=False)
+    world.hear(subscribe(), 0.0)
+    world.hear(subscribe(), 4.0)
+    world.leads = True
+    assert world.responder.take_over(since=0.1, now=6.0) == 0
+    assert len(world.hear(subscribe(), 6.1)) == 2  # nobody has answered it after all
+
+
+def test_what_was_queued_when_another_one_led_is_not_answered(world: World) -> None:
+    world.responder.take_over(since=10.0, now=10.5)
+    assert world.hear(subscribe(Call_ID="1"), 10.6, age=0.7) == []
+    assert len(world.hear(subscribe(Call_ID="2"), 10.6, age=0.5)) == 2
+    (outcome,) = world.responder.events()
+    assert (outcome.reason, outcome.detail) == (Reason.PNP_NOT_OURS, "another instance has answered")
+
+
+def test_a_deposed_leader_repeats_nothing_and_holds_what_did_not_go_out(world: World) -> None:
+    sent = world.hear(subscribe(Call_ID="1"), 0.0)
+    world.responder.receive_datagram(Arrival(subscribe(Call_ID="2"), PHONE, LAN, True), 0.1)
+    assert world.responder.wants_right
+    assert len(world.responder.ledger.unsent) == 1
+    world.leads = False
+    world.responder.stand_down(0.1)
+    assert not world.responder.wants_right
+    assert world.responder.ledger.unsent == ()
+    assert world.responder.datagrams_to_send() == []
+    (outcome,) = world.responder.events()
+    assert (outcome.reason, outcome.sent) == (Reason.PNP_UNCONFIRMED, 1)
+    assert outcome.detail == "this instance does not lead any more"
+    assert world.run(100) == []
+    world.leads = True
+    assert world.responder.take_over(since=0.0, now=2.0) == 1
+    assert world.calls() == ["2"]
+    assert world.hear(subscribe(Call_ID="1"), 2.5) == [sent[0]]  # its 200, and no second NOTIFY
+
+
+def test_a_deposed_leader_still_says_no_to_what_is_no_question_of_a_phone(world: World) -> None:
+    data = subscribe(Event="presence")
+    world.responder.receive_datagram(Arrival(data, PHONE, LAN, False), 0.0)
+    world.responder.stand_down(0.0)
+    assert len(world.responder.datagrams_to_send()) == 1
 
 
 def test_what_waited_too_long_is_not_answered(world: World) -> None:

@@ -182,3 +182,34 @@ def test_the_memory_of_the_layer_is_bounded() -> None:
         layer.request(f"z9hG4bK{number}", "NOTIFY", OUT, number, 0.0)
     assert len(layer) == 20
     assert [event.context for event in layer.events()] == list(range(90))
+
+
+def test_abandoned_requests_are_not_repeated_and_answers_to_them_are_nobodys() -> None:
+    layer = TransactionLayer(TIMING)
+    layer.request("z9hG4bKa", "NOTIFY", Departure(b"N1", PEER, LOCAL, guarded=True), "one", 0.0)
+    layer.datagrams_to_send()
+    layer.request("z9hG4bKb", "NOTIFY", Departure(b"N2", PEER, LOCAL, guarded=True), "two", 0.2)
+    layer.respond(request(), 489, Departure(b"489", PEER, LOCAL), 0.2)
+    assert layer.abandon() == [Finished("one", None, 1), Finished("two", None, 0)]
+    assert [each.data for each in layer.datagrams_to_send()] == [b"489"]
+    layer.handle_timer(0.6)
+    assert layer.datagrams_to_send() == []
+    assert not layer.receive_response(response(200), 0.7)
+    assert layer.abandon() == []
+
+
+def test_a_repetition_that_did_not_go_out_is_not_counted() -> None:
+    layer = TransactionLayer(TIMING)
+    layer.request("z9hG4bKa", "NOTIFY", Departure(b"N1", PEER, LOCAL, guarded=True), "one", 0.0)
+    layer.datagrams_to_send()
+    layer.handle_timer(0.5)
+    assert layer.abandon() == [Finished("one", None, 1)]
+
+
+def test_a_forgotten_request_is_a_new_one() -> None:
+    layer = TransactionLayer(TIMING)
+    layer.respond(request(), 200, OUT, 0.0)
+    assert layer.absorb(request(), PEER, 0.1)
+    layer.forget(request(), PEER)
+    layer.forget(request(), PEER)
+    assert not layer.absorb(request(), PEER, 0.2)
