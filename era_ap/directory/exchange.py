@@ -166,7 +166,7 @@ class Exchange:
         if reading.lost:
             return
         present = await self._writer.documents(name)
-        target = merge(reading, present)
+        target = merge(reading, present if self._mirror else None)
         gone = target is None and present is not None
         edits = compare(target or DomainDocuments(name), present, remove_others=self._mirror)
         self._count(edits)

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,10 +59,10 @@ class FolderWriter:
                 edit.commit()
             return difference
 
-        return await (asyncio.to_thread(put) if dry_run else _edit(self._root, put))
+        return await (_read if dry_run else _edit)(self._root, put)
 
     async def domains(self) -> tuple[str, ...]:
-        return await asyncio.to_thread(lambda: tree.domains if (tree := open_tree(self._root)) else ())
+        return await _read(self._root, lambda: tree.domains if (tree := open_tree(self._root)) else ())
 
     async def documents(self, name: str) -> DomainDocuments | None:
         def read() -> DomainDocuments | None:
@@ -71,21 +71,29 @@ class FolderWriter:
                 return None
             return readable(tree.read(name, check=False)).documents()
 
-        return await asyncio.to_thread(read)
+        return await _read(self._root, read)
 
     async def account(self, key: AccountKey) -> Stored | None:
-        return await asyncio.to_thread(lambda: stored(self._root, key))
+        return await _read(self._root, lambda: stored(self._root, key))
 
     async def domain(self, name: str) -> Stored | None:
-        return await asyncio.to_thread(lambda: stored(self._root, name))
+        return await _read(self._root, lambda: stored(self._root, name))
 
     async def close(self) -> None:
         """Nothing is kept open."""
 
 
+async def _read(root: Path, work: Callable[[], Result]) -> Result:
+    def shared() -> Result:
+        with _lock(root, fcntl.LOCK_SH) if root.is_dir() else nullcontext():
+            return work()
+
+    return await asyncio.to_thread(shared)
+
+
 async def _edit(root: Path, work: Callable[[], Result]) -> Result:
     def locked() -> Result:
-        with _lock(root):
+        with _lock(root, fcntl.LOCK_EX):
             return work()
 
     return await asyncio.to_thread(locked)
@@ -124,15 +132,15 @@ def _expect(root: Path, place: Place, expected: str | None) -> None:
 
 
 @contextmanager
-def _lock(root: Path) -> Iterator[None]:
-    """Hold the folder against other writers; made where it is missing. Raises ``Refused``."""
+def _lock(root: Path, how: int) -> Iterator[None]:
+    """Hold the folder against (other) writers; made where it is missing. Raises ``Refused``."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, f"{root}: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, how)
         yield
     finally:
         os.close(descriptor)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass, field
+from errno import EINTR
 from pathlib import Path
 
 from era_ap.directory.comparison import Reading
@@ -150,7 +151,7 @@ def _load(file: str, signature: Signature) -> tuple[str, Document]:
     """The text of a file and its document, every scalar text. Raises ``DocumentError``, ``OSError``."""
     data = read_signed(signature, MAX_BYTES)
     if data is None:
-        raise DocumentError("changed while it was read; do it again")
+        raise InterruptedError(EINTR, "it changed meanwhile; do it again")
     decode(data)
     text = data.decode()
     try:
