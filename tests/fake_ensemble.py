@@ -69,7 +69,7 @@ class Servers:
     def end_session(self, session: int) -> None:
         """The servers give a session up: its ephemeral nodes go; its client does not know yet."""
         self.sessions.discard(session)
-        for path in [path for path, node in self.nodes.items() if node.owner == session]:
+        for path in [path for path, node in self.nodes.items() if session and node.owner == session]:
             self.zxid += 1
             del self.nodes[path]
             self._tell(_vanished(path))
