@@ -37,6 +37,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.cluster.coordinator",
         "era_ap.cluster.duties",
         "era_ap.cluster.failsafe",
+        "era_ap.cluster.notices",
         "era_ap.cluster.picture",
         "era_ap.cluster.responsibility",
         "era_ap.cluster.sealing",
