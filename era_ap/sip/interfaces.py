@@ -5,15 +5,21 @@ Owns looking at them and choosing those that the configuration means.
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+_SIOCGIFFLAGS: Final = 0x8913
+_IFF_RUNNING: Final = 0x40
+_IFREQ_ROOM: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +38,7 @@ class Interface:
 
 
 def look() -> Mapping[int, Interface]:
-    """All interfaces that have an IPv4 address now, by index."""
-    states = psutil.net_if_stats()
+    """All interfaces that have an IPv4 address now, by index. Raises OSError."""
     found: dict[int, Interface] = {}
     for name, entries in psutil.net_if_addrs().items():
         addresses = tuple(
@@ -47,9 +52,22 @@ def look() -> Mapping[int, Interface]:
             index = socket.if_nametoindex(name)
         except OSError:  # an alias (eth0:1) or gone since
             continue
-        state = states.get(name)
-        found[index] = Interface(index, name, addresses, state is None or state.isup)
+        found[index] = Interface(index, name, addresses, _is_running(name))
     return found
+
+
+def _is_running(name: str) -> bool:
+    """Whether the interface is up and its cable is in (netdevice(7)).
+
+    psutil would look into /proc/net, which a service that sees only processes in /proc has not.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, name.encode().ljust(_IFREQ_ROOM, b"\0"))
+        except OSError:  # gone since
+            return False
+    (flags,) = struct.unpack_from("=16xH", answer)
+    return bool(flags & _IFF_RUNNING)
 
 
 def choose(wanted: Sequence[str], there: Mapping[int, Interface]) -> tuple[Interface, ...]:
