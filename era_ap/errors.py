@@ -145,6 +145,7 @@ class Reason(enum.Enum):
     ACCOUNT_INVALID = ("account-invalid", Outcome.BROKEN, "The account's file cannot be read; its last good version, if any, is in service.")
     DEVICE_INVALID = ("device-invalid", Outcome.BROKEN, "A device of the account is not {mac, device_model, …} or its MAC is not 12 hex digits.")
     DOMAIN_INVALID = ("domain-invalid", Outcome.BROKEN, "The domain's settings cannot be read.")
+    DOMAIN_TWICE = ("domain-twice", Outcome.BROKEN, "Several sources of the directory have this domain; that of the first in the configuration counts. Remove it from the others.")
     DOMAIN_UNCOVERED = ("domain-uncovered", Outcome.BROKEN, "No group answers for the domain. Name it or its parent in include_domains of one group, or have a group without include_domains.")
     FILE_EMPTIED = ("file-emptied", Outcome.BROKEN, "A file that had content is empty. Write it anew; if it is meant to be empty, put a blank line into it.")
     DIRECTORY_CONFLICT = ("directory-conflict", Outcome.REFUSED, "Somebody else changed it meanwhile. Read it again, repeat the edit and write that.")
@@ -159,7 +160,7 @@ class Reason(enum.Enum):
     STORAGE_UNAVAILABLE = ("storage-unavailable", Outcome.UNAVAILABLE, "The storage has not been readable since the start.")
     STORAGE_BUSY = ("storage-busy", Outcome.UNAVAILABLE, "The storage did not answer in time.")
     FILE_CHANGED = ("file-changed", Outcome.UNAVAILABLE, "The file changes while it is being served; it is served again when it rests.")
-    DIRECTORY_UNAVAILABLE = ("directory-unavailable", Outcome.UNAVAILABLE, "The directory has not been readable since the start.")
+    DIRECTORY_UNAVAILABLE = ("directory-unavailable", Outcome.UNAVAILABLE, "The directory, or a source of it that may know the phone, has not been readable since the start.")
     TRANSFER_LIMIT = ("transfer-limit", Outcome.UNAVAILABLE, "Too many transfers at once (ext.transfers, ext.transfers_per_address).")
     RATE_LIMIT = ("rate-limit", Outcome.REFUSED, "This address asks more often than ext.requests_per_second allows.")
 
@@ -178,6 +179,7 @@ class Reason(enum.Enum):
     CONFIG_UNREADABLE = ("config-unreadable", Outcome.BROKEN, "The site configuration cannot be read.")
     CONFIG_INVALID = ("config-invalid", Outcome.BROKEN, "A value of the site configuration is not usable.")
     KEY_FILE = ("key-file", Outcome.BROKEN, "The site's key cannot be read. Make one with 'openssl rand -hex 32' and give the same file to all instances.")
+    ZOOKEEPER_PASSWORD = ("zookeeper-password", Outcome.BROKEN, "The password for ZooKeeper cannot be read: ext.zookeeper.password_file holds it in one line, readable by the daemon.")
     TLS_FILES = ("tls-files", Outcome.BROKEN, "The certificate or its key cannot be used; both are PEM files and belong to each other.")
     CONFIG_UNKNOWN_KEY = ("config-unknown-key", Outcome.BROKEN, "The site configuration has a key that does not exist.")
 

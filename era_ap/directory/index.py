@@ -1,19 +1,28 @@
-"""The directory in memory: accounts, domains, and from a MAC to the accounts that own it.
+"""The directory in memory: from a MAC to the phone it is, over all sources of the site.
 
-Owns the decision which accounts make up a phone and when they conflict (spec 4). Fed by changes, never asks
-a back end. One million MACs is the design size, so ``MacIndex`` keeps packed owners, not objects.
+Owns the decision which accounts make up a phone, when they conflict (spec 4), which source a domain belongs
+to, and whether everything is known. Fed by changes, never asks a back end; what it keeps is packed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from era_ap.directory.model import Account, AccountKey, Device, Domain
+from era_ap.directory.parts import Macs, Parts
 from era_ap.directory.source import Change
 from era_ap.errors import Problem, Reason, Severity
 
-__all__ = ["Change", "Conflict", "DirectoryIndex", "MacIndex", "Phone"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from era_ap.directory.model import Account, AccountKey, Device, Domain
+    from era_ap.directory.part import Part
+
+__all__ = ["Change", "Conflict", "DirectoryIndex", "Phone"]
+
+DISPUTES_TOLD = 500
+PHONES_KEPT = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,183 +41,118 @@ class Conflict:
     keys: tuple[AccountKey, ...]
 
 
-class MacIndex:
-    """MAC to account keys, about 120 bytes a MAC: the MAC as int, each owner as domain number and login.
+class DirectoryIndex:
+    """All accounts and domains in service. ``revision`` grows with each change that had an effect.
 
-    MACs are given and returned as 12 lower-case hex digits. Not for use from several threads.
+    ``sources`` names all sources in the order of the configuration: of a domain that several have, the first
+    one's counts. ``known_elsewhere`` says of a MAC that is not here whether another instance knows it.
     """
 
-    def __init__(self) -> None:
-        self._owners: dict[int, bytes | tuple[bytes, ...]] = {}
-        self._shared: set[int] = set()
-        self._domains: list[str] = []
-        self._domain_numbers: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._owners)
-
-    def __iter__(self) -> Iterator[str]:
-        return (f"{mac:012x}" for mac in self._owners)
-
-    def owners(self, mac: str) -> tuple[AccountKey, ...]:
-        """The accounts that list ``mac``, sorted; empty if none does or if it is no MAC."""
-        try:
-            packed = self._owners.get(int(mac, 16))
-        except ValueError:
-            return ()
-        if packed is None:
-            return ()
-        if isinstance(packed, bytes):
-            return (self._unpack(packed),)
-        return tuple(sorted(self._unpack(each) for each in packed))
-
-    def shared(self) -> Iterator[str]:
-        """The MACs that several accounts list, sorted."""
-        return (f"{mac:012x}" for mac in sorted(self._shared))
-
-    def add(self, mac: str, key: AccountKey) -> None:
-        """Note that account ``key`` lists ``mac``; no effect if noted already."""
-        number = int(mac, 16)
-        owner = self._pack(key)
-        known = self._owners.get(number)
-        if known is None:
-            self._owners[number] = owner
-        elif isinstance(known, bytes):
-            if known != owner:
-                self._owners[number] = (known, owner)
-                self._shared.add(number)
-        elif owner not in known:
-            self._owners[number] = (*known, owner)
-
-    def remove(self, mac: str, key: AccountKey) -> None:
-        """Forget that account ``key`` lists ``mac``; no effect if it did not."""
-        number = int(mac, 16)
-        known = self._owners.get(number)
-        if known is None:
-            return
-        owner = self._pack(key)
-        rest = tuple(each for each in (known if isinstance(known, tuple) else (known,)) if each != owner)
-        if len(rest) > 1:
-            self._owners[number] = rest
-            return
-        self._shared.discard(number)
-        if rest:
-            self._owners[number] = rest[0]
-        else:
-            del self._owners[number]
-
-    def _pack(self, key: AccountKey) -> bytes:
-        number = self._domain_numbers.get(key.domain)
-        if number is None:
-            number = self._domain_numbers[key.domain] = len(self._domains)
-            self._domains.append(key.domain)
-        return number.to_bytes(3, "big") + key.login.encode()
-
-    def _unpack(self, packed: bytes) -> AccountKey:
-        return AccountKey(self._domains[int.from_bytes(packed[:3], "big")], packed[3:].decode())
-
-
-class DirectoryIndex:
-    """All accounts and domains in service. ``revision`` grows with each change that had an effect."""
-
-    def __init__(self) -> None:
-        self._accounts: dict[AccountKey, Account] = {}
-        self._domains: dict[str, Domain] = {}
-        self._macs = MacIndex()
-        self._reported: tuple[Problem, ...] = ()
-        self._problems: tuple[Problem, ...] | None = None
+    def __init__(self, sources: Sequence[str] = ("",)) -> None:
+        self.parts = Parts(sources)
+        self.macs = Macs(self.parts)
         self.revision = 0
+        self.known_elsewhere: Callable[[str], bool] = lambda _: False
+        self._problems: tuple[Problem, ...] = ()
+        self._problems_at = -1
+        self._phones: dict[str, Phone | Conflict] = {}
+        self._phones_at = 0
 
     def __len__(self) -> int:
-        return len(self._accounts)
-
-    @property
-    def macs(self) -> MacIndex:
-        """All MACs with their owners; to read, not to change."""
-        return self._macs
+        return sum(len(part.accounts) for part in self.parts)
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """The names of all domains, sorted."""
-        return tuple(sorted(self._domains))
+        """The names of all domains whose settings are known, sorted."""
+        return tuple(sorted({name for part in self.parts for name in part.domains}))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The back end's findings and those of accounts that share a MAC; computed once a change."""
-        if self._problems is None:
-            self._problems = (*self._reported, *_shared_problems(self))
+        """The findings of all sources, and those about MACs and domains that are there twice."""
+        if self._problems_at != self.parts.changes:
+            self._problems_at = self.parts.changes
+            reported = [problem for part in self.parts for problem in part.problems]
+            disputes = _disputes(self, self.macs.disputed())
+            self._problems = (*reported, *self.parts.hidden(), *disputes)
         return self._problems
 
     def owners(self, mac: str) -> tuple[AccountKey, ...]:
         """The accounts that list ``mac`` (as ``parse_mac`` gives it), sorted."""
-        return self._macs.owners(mac)
+        return self.parts.owners(mac)
 
     def account(self, key: AccountKey) -> Account | None:
         """The account of that key."""
-        return self._accounts.get(key)
+        part = self.parts.having(key.domain)
+        return part.accounts.get(key) if part is not None else None
 
     def domain(self, name: str) -> Domain | None:
         """The domain of that lower-case name; None too while its settings have never been readable."""
-        return self._domains.get(name)
-
-    def apply(self, change: Change) -> None:
-        """Take over a change in time proportional to it. Unchanged revisions have no effect."""
-        effective = [self._put(account) for account in change.accounts]
-        effective += [self._drop(key) for key in change.removed]
-        for domain in change.domains:
-            known = self._domains.get(domain.name)
-            effective.append(known is None or known.revision != domain.revision)
-            self._domains[domain.name] = domain
-        effective += [self._domains.pop(name, None) is not None for name in change.removed_domains]
-        self.revision += any(effective)
-        self._reported = change.problems
-        self._problems = None
+        part = self.parts.having(name)
+        return part.domains.get(name) if part is not None else None
 
     def phone_of(self, mac: str) -> Phone | Conflict | None:
         """The phone with that MAC: its lines in order, a conflict between domains, or None if unknown."""
-        keys = self._macs.owners(mac)
-        if not keys:
-            return None
-        if keys[0].domain != keys[-1].domain:
-            return Conflict(mac, keys)
-        lines = [
-            (account, device)
-            for account in map(self._accounts.__getitem__, keys)
-            for device in account.lines_on(mac)
-        ]
+        if self._phones_at != self.parts.changes or len(self._phones) > PHONES_KEPT:
+            self._phones.clear()
+            self._phones_at = self.parts.changes
+        phone = self._phones.get(mac)
+        if phone is None:
+            phone = _phone_of(self, mac)
+            if phone is not None:
+                self._phones[mac] = phone
+        return phone
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every source has been loaded, so that a MAC or domain that is not here is nowhere."""
+        return self.parts.are_loaded
+
+    def why_unknown(self, mac: str) -> Reason:
+        """Why ``phone_of`` knows nothing of ``mac``: nobody has it, or it may be where nobody could look."""
+        if self.is_complete and not self.known_elsewhere(mac):
+            return Reason.MAC_UNKNOWN
+        return Reason.DIRECTORY_UNAVAILABLE
+
+    def apply(self, change: Change, source: str = "") -> None:
+        """Take over a change in time proportional to it. Unchanged revisions have no effect."""
+        self.revision += self.parts.apply(change, source)
+        self.macs.note(change, source)
+
+    def replace(self, part: Part, source: str = "", *, complete: bool = True) -> Part:
+        """Put a part that was built aside into service whole; returns the one it replaces.
+
+        ``macs.crosscheck`` should follow. Not ``complete``: what is in it is served, but other MACs may be
+        the source's too.
+        """
+        self.revision += 1
+        return self.parts.replace(part, source, complete=complete)
+
+
+def _phone_of(index: DirectoryIndex, mac: str) -> Phone | Conflict | None:
+    keys = index.owners(mac)
+    if not keys:
+        return None
+    if keys[0].domain != keys[-1].domain:
+        return Conflict(mac, keys)
+    accounts = [account for key in keys if (account := index.account(key)) is not None]
+    lines = [(account, device) for account in accounts for device in account.lines_on(mac)]
+    if len(lines) > 1:
         lines.sort(key=lambda line: (line[1].line, line[0].key.login))
-        return Phone(mac, tuple(lines))
-
-    def _put(self, account: Account) -> bool:
-        known = self._accounts.get(account.key)
-        if known is not None and known.revision == account.revision:
-            return False
-        macs = [device.mac for device in account.devices]
-        before = [] if known is None else [device.mac for device in known.devices]
-        if macs != before:
-            for mac in set(before).difference(macs):
-                self._macs.remove(mac, account.key)
-            for mac in set(macs).difference(before):
-                self._macs.add(mac, account.key)
-        self._accounts[account.key] = account
-        return True
-
-    def _drop(self, key: AccountKey) -> bool:
-        account = self._accounts.pop(key, None)
-        if account is None:
-            return False
-        for mac in {device.mac for device in account.devices}:
-            self._macs.remove(mac, key)
-        return True
+    return Phone(mac, tuple(lines)) if lines else None
 
 
-def _shared_problems(index: DirectoryIndex) -> Iterator[Problem]:
-    for mac in index.macs.shared():
+def _disputes(index: DirectoryIndex, macs: list[str]) -> Iterator[Problem]:
+    """What is wrong with each of ``macs``; past ``DISPUTES_TOLD`` only how many there are."""
+    for mac in macs[:DISPUTES_TOLD]:
         phone = index.phone_of(mac)
         if isinstance(phone, Conflict):
             yield _conflict_problem(phone, [account for key in phone.keys if (account := index.account(key))])
         elif phone is not None:
             yield from _duplicate_lines(phone)
+    if len(macs) > DISPUTES_TOLD:
+        more = len(macs) - DISPUTES_TOLD
+        detail = f"{more} more MACs are claimed by several accounts; era-ap explain tells whose each is"
+        yield Problem(Reason.MAC_CONFLICT, "the directory", detail)
 
 
 def _conflict_problem(conflict: Conflict, accounts: list[Account]) -> Problem:

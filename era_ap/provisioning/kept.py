@@ -14,7 +14,7 @@ from era_ap.provisioning.request import Content
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from era_ap.directory.model import Account, Domain
+    from era_ap.directory.model import AccountKey
     from era_ap.provisioning.catalogue import StaticFile
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.layout import Layout
@@ -39,11 +39,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The immutable things a rendering was made of; equal sources give an equally good rendering."""
+    """What a rendering was made of; equal sources give an equally good rendering.
+
+    Accounts and domains are named with their revisions, so that nothing keeps them in memory.
+    """
 
     templates: tuple[Template | None, ...]
-    accounts: tuple[Account, ...]
-    domains: tuple[Domain | None, ...]
+    accounts: tuple[tuple[AccountKey, str], ...]
+    domains: tuple[tuple[str, str | None], ...]
     site_constants: Mapping[str, str]
     bases: tuple[str, ...]
     layout: Layout | None

@@ -151,15 +151,18 @@ class Provisioner:
         """
         sources = (self.catalogue, self.directory, self.mask_table())
         if request is None:
-            return resolve(name, *sources)
-
-        return resolve(
-            name,
-            *sources,
-            query=request.query,
-            mac_hint=request.mac_hint,
-            admit=self._gate.admission(request),
-        )
+            found = resolve(name, *sources)
+        else:
+            found = resolve(
+                name,
+                *sources,
+                query=request.query,
+                mac_hint=request.mac_hint,
+                admit=self._gate.admission(request),
+            )
+        if found.refusal is not None and found.refusal.reason is Reason.NO_MASK:
+            found.refusal = _no_mask_yet(self.directory, self.rules.master_domain) or found.refusal
+        return found
 
     def filling(self, found: Resolution, local: str, query: str = "", mac_hint: str = "") -> Filling:
         """Prepare the rendering of a resolution that has a template; ``local`` is our address, if known.
@@ -222,20 +225,32 @@ class Provisioner:
         catalogue = self.catalogue
         assert catalogue is not None
         phone = found.phone
-        accounts = tuple(account for account, _ in phone.lines) if phone else ()
-        domains = dict.fromkeys((*(account.key.domain for account in accounts), self.rules.master_domain))
+        accounts = tuple((account.key, account.revision) for account, _ in phone.lines) if phone else ()
+        domains = dict.fromkeys((*(key.domain for key, _ in accounts), self.rules.master_domain))
         return Sources(
             templates=tuple(catalogue.template(name) for name in files),
             accounts=accounts,
-            domains=tuple(_domain(self.directory, name) for name in domains),
+            domains=tuple((name, _domain_revision(self.directory, name)) for name in domains),
             site_constants=catalogue.constants,
             bases=found.bases,
             layout=found.layout,
         )
 
 
+def _no_mask_yet(directory: DirectoryIndex | None, master_domain: str) -> Refused | None:
+    """Why a name that no mask fits may still have one; None if all masks are known."""
+    if directory is not None and (directory.is_complete or directory.domain(master_domain) is not None):
+        return None
+    return Refused(Reason.DIRECTORY_UNAVAILABLE, f"the masks of {master_domain} are not known yet")
+
+
 def _domain(directory: DirectoryIndex | None, name: str) -> Domain | None:
     return directory.domain(name) if directory is not None else None
+
+
+def _domain_revision(directory: DirectoryIndex | None, name: str) -> str | None:
+    domain = _domain(directory, name)
+    return domain.revision if domain is not None else None
 
 
 def subject_of(found: Resolution) -> Subject:

@@ -154,10 +154,17 @@ def _find_phone(found: Resolution, directory: DirectoryIndex | None) -> None:
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, "no scan of the directory has succeeded yet")
     found.owner = directory.phone_of(found.mac)
     if found.owner is None:
-        raise Refused(Reason.MAC_UNKNOWN, f"no account lists the MAC {found.mac}")
+        raise _unknown(found.mac, directory)
     if isinstance(found.owner, Conflict):
         claimants = ", ".join(str(key) for key in found.owner.keys)
         raise Refused(Reason.MAC_CONFLICT, f"{found.mac} is claimed by {claimants}")
+
+
+def _unknown(mac: str, directory: DirectoryIndex) -> Refused:
+    reason = directory.why_unknown(mac)
+    if reason is Reason.MAC_UNKNOWN:
+        return Refused(reason, f"no account lists the MAC {mac}")
+    return Refused(reason, f"no account that is known here lists the MAC {mac}, but not all are known")
 
 
 def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:

@@ -54,7 +54,8 @@ def scope_of(
 ) -> Scope:
     """The scope of a resolution that has a template; ``local`` is our address, "" where unknown.
 
-    Raises ``Refused`` if an account without registration has no gate (spec 12) or its domain no settings.
+    Raises ``Refused`` if an account without registration has no gate (spec 12), its domain no settings, or
+    the master domain is not known yet.
     """
     assert catalogue is not None
     lines = _numbered(found.phone) if found.phone is not None else ()
@@ -63,6 +64,7 @@ def scope_of(
     own = lines[0].account.key.domain if lines else rules.master_domain
     if lines and domain is None:
         raise Refused(Reason.DOMAIN_INVALID, f"the settings of {own} are not readable")
+    _check_master(rules, master, directory)
     defaults, gate_address = _defaults(found, rules, lines, domain, local)
     sources = _sources(rules, domain, master, catalogue, found.layout, defaults)
     zone, problems = _time_zone(rules.zones, sources)
@@ -82,6 +84,13 @@ def scope_of(
         layout=found.layout,
         problems=(*_unlisted(found, catalogue), *problems),
     )
+
+
+def _check_master(rules: Rules, master: Domain | None, directory: DirectoryIndex | None) -> None:
+    """A file without the constants of a master domain that is only not loaded yet would be a wrong one."""
+    if master is None and directory is not None and not directory.is_complete:
+        detail = f"the constants of {rules.master_domain} are not known yet"
+        raise Refused(Reason.DIRECTORY_UNAVAILABLE, detail)
 
 
 def _time_zone(

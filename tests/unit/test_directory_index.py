@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from era_ap.directory.index import Change, Conflict, DirectoryIndex, MacIndex, Phone
+from era_ap.directory.index import DISPUTES_TOLD, Change, Conflict, DirectoryIndex, Phone
 from era_ap.directory.model import Account, AccountKey, Domain, read_account, read_domain
+from era_ap.directory.part import Part
 from era_ap.errors import Problem, Reason, Severity
 
 A, B = "001565000001", "001565000002"
@@ -134,21 +135,117 @@ def test_reported_problems_are_replaced_not_added() -> None:
     assert index.revision == 0
 
 
-def test_the_index_agrees_with_a_plain_model_after_many_changes() -> None:
-    rng = random.Random(7)
-    index = MacIndex()
-    model: dict[str, set[AccountKey]] = {}
-    macs = [f"{number:012x}" for number in range(1, 9)]
-    keys = [AccountKey(f"d{number % 3}.com", f"имя{number}") for number in range(6)]
-    for _ in range(3000):
-        mac, key = rng.choice(macs), rng.choice(keys)
-        if rng.random() < 0.5:
-            index.add(mac, key)
-            model.setdefault(mac, set()).add(key)
-        else:
-            index.remove(mac, key)
-            model.get(mac, set()).discard(key)
-        assert index.owners(mac) == tuple(sorted(model.get(mac, set())))
-        assert list(index.shared()) == sorted(each for each, owners in model.items() if len(owners) > 1)
-    assert sorted(index) == sorted(mac for mac, owners in model.items() if owners)
-    assert len(index) == len(list(index))
+def test_a_phone_of_a_moment_ago_is_not_told_after_a_change() -> None:
+    index = index_of(account("a.com", "1", (A, 1)))
+    assert index.phone_of(A) is index.phone_of(A)
+    index.apply(Change(accounts=(account("a.com", "2", (A, 2)),)))
+    assert logins(index.phone_of(A)) == ["1", "2"]
+    index.apply(Change(removed=(AccountKey("a.com", "1"), AccountKey("a.com", "2"))))
+    assert index.phone_of(A) is None
+
+
+def test_many_disputes_are_counted_rather_than_told() -> None:
+    macs = [f"{number:012x}" for number in range(1, DISPUTES_TOLD + 31)]
+    index = index_of(
+        account("a.com", "1", *((mac, line) for line, mac in enumerate(macs, 1))),
+        account("b.com", "2", *((mac, line) for line, mac in enumerate(macs, 1))),
+    )
+    *told, counted = index.problems
+    assert len(told) == DISPUTES_TOLD
+    assert counted.detail.startswith("30 more MACs")
+
+
+# --- several sources
+
+
+def two_sources() -> DirectoryIndex:
+    index = DirectoryIndex(("yaml:one", "sql:two"))
+    index.apply(Change((account("a.com", "1", (A, 1)),), domains=(domain("a.com"),)), "yaml:one")
+    return index
+
+
+def test_while_a_source_was_never_loaded_nobody_is_unknown_for_sure() -> None:
+    index = two_sources()
+    assert not index.is_complete
+    assert logins(index.phone_of(A)) == ["1"]
+    assert index.phone_of(B) is None
+    assert index.why_unknown(B) is Reason.DIRECTORY_UNAVAILABLE
+    index.apply(Change((account("b.com", "2", (B, 1)),), domains=(domain("b.com"),)), "sql:two")
+    assert index.is_complete
+    assert logins(index.phone_of(B)) == ["2"]
+    assert index.why_unknown("001565000003") is Reason.MAC_UNKNOWN
+
+
+def test_what_another_instance_knows_is_not_unknown() -> None:
+    index = index_of(account("a.com", "1", (A, 1)))
+    index.known_elsewhere = lambda mac: mac == B
+    assert index.why_unknown(B) is Reason.DIRECTORY_UNAVAILABLE
+    assert index.why_unknown("001565000003") is Reason.MAC_UNKNOWN
+
+
+def test_a_domain_of_two_sources_is_that_of_the_first() -> None:
+    index = two_sources()
+    index.apply(
+        Change(
+            (account("a.com", "9", (B, 1), revision="sql"), account("c.com", "3", (B, 2))),
+            domains=(domain("a.com", "sql"), domain("c.com")),
+        ),
+        "sql:two",
+    )
+    own = index.domain("a.com")
+    assert own is not None
+    assert own.revision == "r1"
+    assert index.account(AccountKey("a.com", "9")) is None
+    assert index.owners(B) == (AccountKey("c.com", "3"),)
+    (problem,) = index.problems
+    assert problem.reason is Reason.DOMAIN_TWICE
+    assert ("yaml:one" in problem.detail, "sql:two" in problem.detail) == (True, True)
+    index.apply(Change(removed=(AccountKey("a.com", "1"),), removed_domains=("a.com",)), "yaml:one")
+    own = index.domain("a.com")
+    assert own is not None
+    assert own.revision == "sql"
+    assert index.owners(B) == (AccountKey("a.com", "9"), AccountKey("c.com", "3"))
+    assert isinstance(index.phone_of(B), Conflict)
+
+
+def test_a_mac_of_two_sources_is_a_conflict_that_is_told() -> None:
+    index = two_sources()
+    index.apply(Change((account("b.com", "2", (A, 1)),), domains=(domain("b.com"),)), "sql:two")
+    assert index.phone_of(A) == Conflict(A, (AccountKey("a.com", "1"), AccountKey("b.com", "2")))
+    (problem,) = index.problems
+    assert problem.reason is Reason.MAC_CONFLICT
+    assert (len(index.macs), list(index.macs)) == (1, [A])
+    index.apply(Change(removed=(AccountKey("b.com", "2"),)), "sql:two")
+    assert index.problems == ()
+    assert logins(index.phone_of(A)) == ["1"]
+
+
+def test_a_part_is_put_into_service_whole() -> None:
+    index = two_sources()
+    part = Part()
+    part.apply(Change((account("b.com", "2", (A, 1)), account("b.com", "3", (B, 1)))))
+    assert index.phone_of(B) is None
+    revision = index.revision
+    before = index.replace(part, "sql:two")
+    assert (len(before.accounts), index.revision) == (0, revision + 1)
+    assert logins(index.phone_of(B)) == ["3"]
+    assert index.is_complete
+    for _ in index.macs.crosscheck("sql:two"):
+        pass
+    assert [problem.reason for problem in index.problems] == [Reason.MAC_CONFLICT]
+
+
+def test_a_part_with_gaps_serves_and_leaves_others_open() -> None:
+    index = DirectoryIndex()
+    part = Part()
+    part.apply(Change((account("a.com", "1", (A, 1)),)))
+    index.replace(part, complete=False)
+    assert logins(index.phone_of(A)) == ["1"]
+    assert index.why_unknown(B) is Reason.DIRECTORY_UNAVAILABLE
+
+
+def test_problems_of_all_sources_are_told() -> None:
+    index = two_sources()
+    for source in ("yaml:one", "sql:two"):
+        index.apply(Change(problems=(Problem(Reason.ACCOUNT_INVALID, source, "broken"),)), source)
+    assert [problem.where for problem in index.problems] == ["yaml:one", "sql:two"]
