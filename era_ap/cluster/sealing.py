@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from era_ap.cluster.buckets import (
     BUCKETS,
@@ -21,12 +22,15 @@ from era_ap.cluster.buckets import (
     unpack,
 )
 
+if TYPE_CHECKING:
+    from era_ap.cluster.view import Term
+
 FORMAT = 1
 IN_FLUX = b"\xff" * DIGEST_BYTES
 """Stands for the digest of a bucket that is just being written, in a step too large for one transaction."""
 
 _BUCKET, _INDEX = b"B"[0], b"I"[0]
-_INDEX_HEAD = struct.Struct(">QQBIII")
+_INDEX_HEAD = struct.Struct(">QQQBIII")
 _SEES = 1
 MAX_NODE = 1024 * 1024
 
@@ -35,10 +39,11 @@ MAX_NODE = 1024 * 1024
 class Index:
     """What a group's part of the cache is, as of one moment: who wrote it, and the digest of each bucket.
 
-    ``epoch`` is that of the leader's term (a zxid), ``written`` the wall clock (ms since 1970). ``sees``: the
-    leader's own directory answers, so that what is not here is not in the directory either.
+    ``term`` and ``epoch`` are the number and the zxid of the leader's term, ``written`` is the wall clock (ms
+    since 1970). ``sees``: the leader's own directory answers, so that what is not here is not there either.
     """
 
+    term: int
     epoch: int
     written: int
     sees: bool
@@ -46,6 +51,10 @@ class Index:
     rows: int
     domains: int
     digests: tuple[bytes, ...]
+
+    def is_of(self, term: Term) -> bool:
+        """Whether the leader of ``term`` wrote it."""
+        return (self.term, self.epoch) == (term.number, term.zxid)
 
     @property
     def complete(self) -> bool:
@@ -69,9 +78,8 @@ def open_bucket(data: bytes) -> Bucket:
 
 def seal_index(index: Index) -> bytes:
     """The index as the data of a node."""
-    head = _INDEX_HEAD.pack(
-        index.epoch, index.written, _SEES * index.sees, index.macs, index.rows, index.domains
-    )
+    counts = (index.macs, index.rows, index.domains)
+    head = _INDEX_HEAD.pack(index.term, index.epoch, index.written, _SEES * index.sees, *counts)
     return bytes((FORMAT, _INDEX)) + zlib.compress(head + b"".join(index.digests))
 
 
@@ -81,9 +89,9 @@ def open_index(data: bytes) -> Index:
     payload = _open(data, _INDEX, size)
     if len(payload) != size:
         raise DamagedError("not as long as it must be")
-    epoch, written, flags, macs, rows, domains = _INDEX_HEAD.unpack_from(payload)
+    term, epoch, written, flags, macs, rows, domains = _INDEX_HEAD.unpack_from(payload)
     digests = tuple(payload[at : at + DIGEST_BYTES] for at in range(_INDEX_HEAD.size, size, DIGEST_BYTES))
-    return Index(epoch, written, bool(flags & _SEES), macs, rows, domains, digests)
+    return Index(term, epoch, written, bool(flags & _SEES), macs, rows, domains, digests)
 
 
 def _open(data: bytes, kind: int, limit: int) -> bytes:

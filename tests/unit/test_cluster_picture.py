@@ -15,7 +15,9 @@ NUMBER = bucket_of_mac(MAC)
 
 def index(**digests: bytes) -> Index:
     known = {int(number[1:]): digest for number, digest in digests.items()}
-    return Index(1, 0, True, 0, 0, 0, tuple(known.get(number, each) for number, each in enumerate(NOTHING)))
+    return Index(
+        1, 1, 0, True, 0, 0, 0, tuple(known.get(number, each) for number, each in enumerate(NOTHING))
+    )
 
 
 def test_nothing_differs_between_equal_buckets() -> None:

@@ -139,6 +139,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     # sockets, files, threads, clocks, logs
     "edge": (
+        "era_ap.cluster.publisher",
+        "era_ap.cluster.reader",
         "era_ap.cluster.access",
         "era_ap.cluster.session",
         "era_ap.cluster.zookeeper",
