@@ -48,7 +48,7 @@ class Harness(Protocol):
     def cut(self, client: Client) -> None:
         """Break the client's connection and let none come about."""
 
-    def mend(self, client: Client) -> None: ...
+    async def mend(self, client: Client) -> None: ...
 
     async def expire(self, client: Client) -> None:
         """Have the servers end the session of a client that is connected."""
@@ -275,7 +275,7 @@ class EnsembleContract:
                     with pytest.raises(UnavailableError):
                         await verb
             assert time.monotonic() - began < 1.0
-            harness.mend(client)
+            await harness.mend(client)
             await client.until(lambda: one.state is SessionState.CONNECTED)
             await one.commit(Create("g/after"))
             left = set(await one.children("g"))
@@ -304,7 +304,7 @@ class EnsembleContract:
             await client.until(lambda: one.state is SessionState.SUSPENDED)
             await other.ensemble.commit(Create("g/missed"))
             assert data.rang == names.rang == 0
-            harness.mend(client)
+            await harness.mend(client)
             await client.until(lambda: one.state is SessionState.CONNECTED)
             await names.wait()
             await one.make("g")

@@ -38,7 +38,7 @@ class FakeHarness:
     def cut(self, client: FakeClient) -> None:
         client.ensemble.suspend()
 
-    def mend(self, client: FakeClient) -> None:
+    async def mend(self, client: FakeClient) -> None:
         client.ensemble.resume()
 
     async def expire(self, client: FakeClient) -> None:
