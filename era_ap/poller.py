@@ -7,10 +7,12 @@ handed over on the event loop, whole. A look that hangs keeps its one thread and
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from era_ap.errors import Problem, Reason, Refused
+from era_ap.health import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +28,8 @@ class Poller(Generic[Found]):
     """Calls ``scan`` in a thread every ``interval`` seconds and ``apply`` on the loop with what it returned.
 
     ``scan`` returns None when nothing changed and raises ``Refused`` when the thing is not readable.
-    ``problems`` gives the current findings; new and settled ones are logged once each.
+    ``problems`` gives the current findings; new and settled ones are logged once each. ``good_at`` is the end
+    of the last look that found it readable (monotonic), ``is_stalled`` tells of one that does not come back.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class Poller(Generic[Found]):
         self.interval = interval
         self.refused: Refused | None = None
         self.looked = asyncio.Event()
+        self.is_stalled = False
+        self.good_at: float | None = None
         self._scan = scan
         self._apply = apply
         self._problems = problems
@@ -54,13 +59,13 @@ class Poller(Generic[Found]):
         """Look once and apply what was found."""
         loop = asyncio.get_running_loop()
         looking = loop.run_in_executor(self._thread, self._scan)
-        stalled = False
         while not (await asyncio.wait({looking}, timeout=STALLED_SECONDS))[0]:
-            if not stalled:
+            if not self.is_stalled:
                 self._log.error(
                     "not answering", what=self.name, advice="the last good state stays in service"
                 )
-                stalled = True
+                self.is_stalled = True
+        stalled, self.is_stalled = self.is_stalled, False
         try:
             found = looking.result()
         except Refused as refused:
@@ -75,6 +80,7 @@ class Poller(Generic[Found]):
             self._log.info("answers again", what=self.name)
         if found is not None:
             self._apply(found)
+        self.good_at = time.monotonic()
         self._tell()
 
     async def run(self) -> None:
@@ -83,6 +89,13 @@ class Poller(Generic[Found]):
             await self.look()
             self.looked.set()
             await asyncio.sleep(self.interval)
+
+    @property
+    def looks(self) -> Looks:
+        """How it is, for readiness: when a look found it readable, and what is in the way."""
+        if self.is_stalled:
+            return Looks(self.good_at, "does not answer")
+        return Looks(self.good_at, str(self.refused) if self.refused is not None else "")
 
     def close(self) -> None:
         """Start no further look. One that hangs is left behind; only the end of the process frees it."""

@@ -61,6 +61,29 @@ def test_a_thing_that_cannot_be_read_is_told_once_and_so_is_its_return() -> None
     assert logged[0]["reason"] == "storage-unavailable"
 
 
+def test_readiness_hears_of_the_last_good_look_and_of_what_is_in_the_way() -> None:
+    away = Refused(Reason.STORAGE_UNAVAILABLE, "gone")
+    thing = Thing(away, "one", away)
+    seen = []
+
+    async def run() -> None:
+        poller = Poller(
+            "thing", thing.scan, thing.applied.append, tuple, interval=0.0, log=structlog.get_logger()
+        )
+        for _ in range(3):
+            await poller.look()
+            seen.append(poller.looks)
+        poller.close()
+
+    with structlog.testing.capture_logs():
+        asyncio.run(run())
+    never, good, lost = seen
+    assert (never.good_at, never.problem) == (None, "storage-unavailable: gone")
+    assert good.good_at is not None
+    assert good.problem == ""
+    assert (lost.good_at, lost.problem) == (good.good_at, never.problem)
+
+
 def test_a_problem_is_told_once_and_when_it_is_settled() -> None:
     thing = Thing("a", "b", "c")
     thing.problems = (PROBLEM,)
@@ -95,6 +118,7 @@ def test_a_look_that_hangs_leaves_the_loop_turning_and_is_told(monkeypatch: pyte
     monkeypatch.setattr(poller_module, "STALLED_SECONDS", 0.01)
     release = threading.Event()
     turned = []
+    during, after = "", "not asked"
 
     def scan() -> str:
         assert release.wait(10)
@@ -103,18 +127,22 @@ def test_a_look_that_hangs_leaves_the_loop_turning_and_is_told(monkeypatch: pyte
     applied: list[str] = []
 
     async def run() -> None:
+        nonlocal during, after
         poller = Poller("thing", scan, applied.append, tuple, interval=0.0, log=log)
         looking = asyncio.ensure_future(poller.look())
         while not captured:
             turned.append(1)
             await asyncio.sleep(0.001)
+        during = poller.looks.problem
         release.set()
         await looking
+        after = poller.looks.problem
         poller.close()
 
     with structlog.testing.capture_logs() as captured:
         log = structlog.get_logger()
         asyncio.run(run())
     assert turned
+    assert (during, after) == ("does not answer", "")
     assert applied == ["late"]
     assert [entry["event"] for entry in captured] == ["not answering", "answers again"]
