@@ -1,7 +1,7 @@
-"""From the end of a request to the journal and the log.
+"""From the end of a request to the counters, the journal and the log: the one place all outcomes pass.
 
-Owns which record is written at which level. The journal gets every one, its file is limited in size; the log
-gets so many refusals a second and no more, so that an attack on the daemon cannot fill a disk with lines.
+Owns which record is written at which level. The counters and the journal get every one, its file is limited
+in size; the log gets so many refusals a second and no more, so that an attack cannot fill a disk with lines.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from era_ap.errors import Outcome
 from era_ap.journal import Record, RefusalLimit
+from era_ap.metrics import Counts
 from era_ap.provisioning.request import Subject
 
 if TYPE_CHECKING:
@@ -24,19 +25,30 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Writes one record for every finished request; ``journal`` is None where no file is configured."""
+    """Counts every finished request and writes one record; ``journal`` is None where no file is configured."""
 
-    def __init__(self, log: structlog.typing.FilteringBoundLogger, journal: JournalFile | None) -> None:
+    def __init__(
+        self,
+        log: structlog.typing.FilteringBoundLogger,
+        journal: JournalFile | None,
+        counts: Counts | None = None,
+    ) -> None:
+        self.counts = counts or Counts()
         self._log = log
         self._journal = journal
         self._limit = RefusalLimit()
 
     def tftp(self, report: TransferReport) -> None:
         """A TFTP request has ended."""
+        traffic = report.traffic
+        octets, retransmits = traffic.octets, traffic.retransmits
+        sent, received = (0, octets) if report.write else (octets, 0)
+        self.counts.traffic["tftp"].note(
+            report.reason.code, traffic.duration, sent=sent, received=received, retransmits=retransmits
+        )
         told = self._is_told(report.reason)
         if not told and self._journal is None:
             return  # a flood of refusals costs as little as can be
-        traffic = report.traffic
         self._write(
             Record(
                 at=time.time(),
@@ -44,8 +56,8 @@ class Reporter:
                 peer=report.request.peer,
                 reason=report.reason,
                 subject=report.subject,
-                size=traffic.octets,
-                retransmits=traffic.retransmits,
+                size=octets,
+                retransmits=retransmits,
                 seconds=traffic.duration,
                 options={name: int(value) for name, value in traffic.agreed},
             ),
@@ -54,14 +66,17 @@ class Reporter:
 
     def web(self, report: WebReport) -> None:
         """An HTTP request has ended."""
+        transport, octets = report.transport.value, report.octets
+        sent, received = (0, octets) if report.method in ("PUT", "POST") else (octets, 0)
+        self.counts.traffic[transport].note(report.reason.code, report.seconds, sent=sent, received=received)
         self._write(
             Record(
                 at=time.time(),
-                transport=report.transport.value,
+                transport=transport,
                 peer=report.peer,
                 reason=report.reason,
                 subject=report.subject,
-                size=report.octets,
+                size=octets,
                 seconds=report.seconds,
                 method=report.method,
                 status=report.status,
@@ -73,6 +88,8 @@ class Reporter:
     def pnp(self, outcome: PnpOutcome) -> None:
         """A phone that looked for its server got an answer, or silence."""
         phone = outcome.phone
+        retransmits = max(0, outcome.sent - 1)
+        self.counts.traffic["pnp"].note(outcome.reason.code, outcome.seconds, retransmits=retransmits)
         told = (phone.vendor, phone.model, phone.version) if phone is not None else ()
         heard = (" ".join(filter(None, told)), f"on {outcome.interface}", outcome.detail)
         subject = Subject(
@@ -89,7 +106,7 @@ class Reporter:
                 peer=outcome.peer,
                 reason=outcome.reason,
                 subject=subject,
-                retransmits=max(0, outcome.sent - 1),
+                retransmits=retransmits,
                 seconds=outcome.seconds,
             ),
             told=self._is_told(outcome.reason),

@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.directory",
         "era_ap.errors",
         "era_ap.masking",
+        "era_ap.metrics",
         "era_ap.provisioning",
         "era_ap.sip",
         "era_ap.tftp",
