@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Counts every finished request and writes one record; ``journal`` is None where no file is configured."""
+    """Counts every finished request and writes its record; ``journal`` is None where there is no file."""
 
     def __init__(
         self,
