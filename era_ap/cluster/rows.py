@@ -8,7 +8,7 @@ Does not own the directory (``directory.index``) nor the groups (``responsibilit
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from era_ap.cluster.buckets import (
@@ -24,7 +24,10 @@ from era_ap.cluster.buckets import (
 
 if TYPE_CHECKING:
     from era_ap.directory.model import Account, AccountKey, Domain
+    from era_ap.directory.packed import Entry
+    from era_ap.directory.parts import Parts
     from era_ap.directory.source import Change
+
 GroupOf = Callable[[str], int | None]
 Place = tuple[int, int]
 """A group and the number of one of its buckets."""
@@ -32,8 +35,12 @@ Place = tuple[int, int]
 NOBODY = 0
 """Stands for the group of domains that no group covers: their rows wait for one."""
 
+FILLED = 200
+"""Accounts that ``fill`` takes in a step: about a millisecond's worth."""
+
 _RECORD = struct.Struct(">B6sIIIH")  # what, MAC, number of the domain, line, digest, length of the login
 _PUT_ROW, _DROP_ROW, _PUT_SETTING, _DROP_SETTING = range(4)
+_RESTARTS = 3
 
 
 class Known(Protocol):
@@ -42,16 +49,6 @@ class Known(Protocol):
     def account(self, key: AccountKey) -> Account | None: ...
 
     def domain(self, name: str) -> Domain | None: ...
-
-
-class _Slot:
-    """One bucket of one group and what has changed since it was packed."""
-
-    __slots__ = ("bucket", "log")
-
-    def __init__(self) -> None:
-        self.bucket: Bucket | None = None
-        self.log = bytearray()
 
 
 class RowTable:
@@ -64,8 +61,7 @@ class RowTable:
     def __init__(self, group_of: GroupOf) -> None:
         self._groups = _Groups(group_of)
         self._slots: dict[Place, _Slot] = {}
-        self._names: list[str] = []
-        self._numbers: dict[str, int] = {}
+        self._names = _Names()
         self.left_out = 0
 
     def take(self, change: Change, known: Known) -> frozenset[Place]:
@@ -74,17 +70,25 @@ class RowTable:
         for account in change.accounts:
             before = known.account(account.key)
             if before is None or before.revision != account.revision:
-                touched.update(self._take_account(account.key, before, account))
+                rows = _rows_of(account)
+                touched.update(self._drop_rows(account.key, before, rows))
+                touched.update(map(self.put, rows.values()))
         for key in change.removed:
-            touched.update(self._take_account(key, known.account(key), None))
+            touched.update(self._drop_rows(key, known.account(key), {}))
         for domain in change.domains:
             old = known.domain(domain.name)
             if old is None or old.revision != domain.revision:
-                digest = revision_digest(domain.revision)
-                touched.update(self._take_setting(_PUT_SETTING, domain.name, digest))
-        for name in change.removed_domains:
-            touched.update(self._take_setting(_DROP_SETTING, name, 0))
+                touched.add(self.put_setting(domain.name, revision_digest(domain.revision)))
+        touched.update(map(self._drop_setting, change.removed_domains))
         return frozenset(touched)
+
+    def put(self, row: Row) -> Place:
+        """Note a row, also in place of an older one of that MAC and account; says where it belongs."""
+        return self._append(_PUT_ROW, bucket_of_mac(row.mac), row)
+
+    def put_setting(self, name: str, digest: int) -> Place:
+        """Note the digest of a domain's settings; says where it belongs."""
+        return self._append(_PUT_SETTING, bucket_of_domain(name), Row(0, name, "", 0, digest))
 
     def bucket(self, group: int, number: int) -> Bucket | None:
         """One bucket as it is now; None if it is empty."""
@@ -92,7 +96,7 @@ class RowTable:
         if slot is None:
             return None
         if slot.log:
-            self._fold(slot)
+            self.left_out += slot.fold(self._names)
         return slot.bucket
 
     def regroup(self, group_of: GroupOf) -> Iterator[frozenset[Place]]:
@@ -112,59 +116,111 @@ class RowTable:
         for group, bucket in here:
             if bucket is None:
                 continue
+            slot = self._slots[group, number]
             for row in bucket.rows():
                 if self._groups.of(row.domain, number) != group:
-                    self._append((group, number), _DROP_ROW, row)
-                    touched.update(self._put_row(row), [(group, number)])
+                    slot.append(_DROP_ROW, row, self._names)
+                    touched.update([self.put(row), (group, number)])
             for name, digest in bucket.settings().items():
                 if self._groups.of(name, number) != group:
-                    self._append((group, number), _DROP_SETTING, Row(0, name, "", 0, 0))
-                    touched.update(self._take_setting(_PUT_SETTING, name, digest), [(group, number)])
+                    slot.append(_DROP_SETTING, Row(0, name, "", 0, 0), self._names)
+                    touched.update([self.put_setting(name, digest), (group, number)])
         return frozenset(touched)
 
-    def _take_account(
-        self, key: AccountKey, before: Account | None, after: Account | None
-    ) -> Iterator[Place]:
-        rows = _rows(after) if after is not None else {}
-        gone = (_rows(before).keys() if before is not None else set()) - rows.keys()
-        for mac in gone:
-            place = self._place(key.domain, bucket_of_mac(mac))
-            self._append(place, _DROP_ROW, Row(mac, *key, 0, 0))
-            yield place
-        for row in rows.values():
-            yield from self._put_row(row)
+    def _drop_rows(self, key: AccountKey, before: Account | None, rows: Mapping[int, Row]) -> Iterator[Place]:
+        """Forget the MACs that an account had ``before`` and has no more."""
+        for mac in _rows_of(before).keys() - rows.keys() if before is not None else ():
+            yield self._append(_DROP_ROW, bucket_of_mac(mac), Row(mac, *key, 0, 0))
 
-    def _put_row(self, row: Row) -> Iterator[Place]:
-        place = self._place(row.domain, bucket_of_mac(row.mac))
-        self._append(place, _PUT_ROW, row)
-        yield place
+    def _drop_setting(self, name: str) -> Place:
+        return self._append(_DROP_SETTING, bucket_of_domain(name), Row(0, name, "", 0, 0))
 
-    def _take_setting(self, what: int, name: str, digest: int) -> Iterator[Place]:
-        place = self._place(name, bucket_of_domain(name))
-        self._append(place, what, Row(0, name, "", 0, digest))
-        yield place
-
-    def _place(self, domain: str, number: int) -> Place:
-        return self._groups.of(domain, number), number
-
-    def _append(self, place: Place, what: int, row: Row) -> None:
+    def _append(self, what: int, number: int, row: Row) -> Place:
+        place = self._groups.of(row.domain, number), number
         slot = self._slots.get(place)
         if slot is None:
             slot = self._slots[place] = _Slot()
-        name = self._numbers.get(row.domain)
-        if name is None:
-            name = self._numbers[row.domain] = len(self._names)
-            self._names.append(row.domain)
-        login = row.login.encode()
-        slot.log += _RECORD.pack(what, row.mac.to_bytes(6, "big"), name, row.line, row.digest, len(login))
-        slot.log += login
+        slot.append(what, row, self._names)
+        return place
 
-    def _fold(self, slot: _Slot) -> None:
+
+def fill(table: RowTable, parts: Parts) -> Iterator[None]:
+    """Note everything that is in a directory, ``FILLED`` accounts with each step.
+
+    Changes may come between the steps, if ``table`` takes them too; no part may be replaced.
+    """
+    for part in parts:
+        for name in sorted(part.names):
+            if parts.having(name) is not part:
+                continue
+            domain = part.domains.get(name)
+            if domain is not None:
+                table.put_setting(name, revision_digest(domain.revision))
+            for restart in range(_RESTARTS + 1):
+                if (yield from _fill(table, name, part.accounts.entries(name), parts, restart == _RESTARTS)):
+                    break
+            yield
+
+
+def _fill(
+    table: RowTable, name: str, entries: Iterable[Entry], parts: Parts, at_once: bool
+) -> Generator[None, None, bool]:
+    """Note the accounts of one domain; False if something changed meanwhile: it must be done again."""
+    begun = parts.changes
+    for count, (login, revision, lines) in enumerate(entries, 1):
+        digest = revision_digest(revision)
+        lowest: dict[str, int] = {}
+        for mac, line in lines:
+            lowest[mac] = min(line, lowest.get(mac, line))
+        for mac, line in lowest.items():
+            table.put(Row(int(mac, 16), name, login, line, digest))
+        if count % FILLED == 0 and not at_once:
+            yield
+            if parts.changes != begun:
+                return False
+    return True
+
+
+class _Names:
+    """Numbers for names, as long as the table lives."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._names)
+            self._names.append(name)
+        return number
+
+    def name(self, number: int) -> str:
+        return self._names[number]
+
+
+class _Slot:
+    """One bucket of one group and what has changed since it was packed."""
+
+    __slots__ = ("bucket", "log")
+
+    def __init__(self) -> None:
+        self.bucket: Bucket | None = None
+        self.log = bytearray()
+
+    def append(self, what: int, row: Row, names: _Names) -> None:
+        login = row.login.encode()
+        number = names.number(row.domain)
+        self.log += _RECORD.pack(what, row.mac.to_bytes(6, "big"), number, row.line, row.digest, len(login))
+        self.log += login
+
+    def fold(self, names: _Names) -> int:
+        """Pack the bucket anew; returns how many rows find no place in it."""
         rows, settings = {}, {}
-        if slot.bucket is not None:
-            rows = {row[:3]: row for row in slot.bucket.rows()}
-            settings = slot.bucket.settings()
-        for what, row in self._records(slot.log):
+        if self.bucket is not None:
+            rows = {row[:3]: row for row in self.bucket.rows()}
+            settings = self.bucket.settings()
+        for what, row in _records(self.log, names):
             if what == _PUT_ROW:
                 rows[row[:3]] = row
             elif what == _DROP_ROW:
@@ -173,17 +229,18 @@ class RowTable:
                 settings[row.domain] = row.digest
             else:
                 settings.pop(row.domain, None)
-        slot.log = bytearray()
-        slot.bucket, left_out = _fitting(sorted(rows.values()), settings)
-        self.left_out += left_out
+        self.log = bytearray()
+        self.bucket, left_out = _fitting(sorted(rows.values()), settings)
+        return left_out
 
-    def _records(self, log: bytearray) -> Iterator[tuple[int, Row]]:
-        at = 0
-        while at < len(log):
-            what, mac, name, line, digest, length = _RECORD.unpack_from(log, at)
-            at += _RECORD.size + length
-            login = log[at - length : at].decode()
-            yield what, Row(int.from_bytes(mac, "big"), self._names[name], login, line, digest)
+
+def _records(log: bytearray, names: _Names) -> Iterator[tuple[int, Row]]:
+    at = 0
+    while at < len(log):
+        what, mac, name, line, digest, length = _RECORD.unpack_from(log, at)
+        at += _RECORD.size + length
+        login = log[at - length : at].decode()
+        yield what, Row(int.from_bytes(mac, "big"), names.name(name), login, line, digest)
 
 
 class _Groups:
@@ -215,7 +272,7 @@ class _Groups:
         self._before = self._now
 
 
-def _rows(account: Account) -> dict[int, Row]:
+def _rows_of(account: Account) -> dict[int, Row]:
     """The rows of one account, by MAC."""
     digest = revision_digest(account.revision)
     rows: dict[int, Row] = {}

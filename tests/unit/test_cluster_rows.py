@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from era_ap.cluster import rows as module
 from era_ap.cluster.buckets import BUCKETS, Row, bucket_of_domain, bucket_of_mac, revision_digest
 from era_ap.cluster.rows import NOBODY, Place, RowTable
+from era_ap.directory.index import DirectoryIndex
 from era_ap.directory.model import Account, AccountKey, Device, Domain
 from era_ap.directory.source import Change
 
@@ -233,6 +234,78 @@ def test_changes_between_the_steps_of_a_regrouping_are_not_lost() -> None:
         directory.apply(Change(domains=(domain(rng.choice(["d", "dd", "ddd"]), str(step)),)))
     directory.group_of = after
     directory.check()
+
+
+# --- a whole directory
+
+
+def index_of(*accounts: Account, sources: tuple[str, ...] = ("",)) -> DirectoryIndex:
+    index = DirectoryIndex(sources)
+    index.apply(Change(accounts=accounts, domains=(domain("a"), domain("b"))), sources[0])
+    return index
+
+
+def filled(index: DirectoryIndex, group_of: module.GroupOf = {"a": 1, "b": 2}.get) -> RowTable:
+    table = RowTable(group_of)
+    assert sum(1 for _ in module.fill(table, index.parts)) > 0
+    return table
+
+
+def test_a_table_filled_from_a_directory_is_the_one_that_followed_its_changes() -> None:
+    accounts = [account(f"{1000 + n}@{'ab'[n % 2]}", f"{n + 1:012x}", f"{n + 5000:012x}") for n in range(999)]
+    followed = RowTable({"a": 1, "b": 2}.get)
+    index = DirectoryIndex()
+    change = Change(accounts=tuple(accounts), domains=(domain("a"), domain("b"), domain("c")))
+    followed.take(change, index)
+    index.apply(change)
+    table = filled(index)
+    assert held(table) == held(followed)
+    assert held_settings(table) == held_settings(followed)
+
+
+def test_the_lowest_line_counts_in_a_directory_too() -> None:
+    devices = tuple(Device(MAC, "T46S", line, None, None, {}) for line in (3, 2, 4))
+    index = index_of(Account(AccountKey("a", "101"), {}, devices, True, "1", ""))
+    bucket = filled(index).bucket(1, number(MAC))
+    assert bucket is not None
+    assert [row.line for row in bucket.owners(int(MAC, 16))] == [2]
+
+
+def test_of_a_domain_in_two_sources_the_first_ones_accounts_count() -> None:
+    index = index_of(account("101@a", MAC), sources=("one", "two"))
+    index.apply(Change(accounts=(account("102@a", OTHER), account("103@c", OTHER))), "two")
+    found = {row.key for rows in held(filled(index)).values() for row in rows}
+    assert found == {AccountKey("a", "101")}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_changes_between_the_steps_of_the_filling_are_not_lost(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FILLED", 7)
+    rng = random.Random(seed)
+    group_of: module.GroupOf = lambda name: 1 + len(name) % 2  # noqa: E731
+    accounts = [account(f"{1000 + n}@{'d' * (1 + n % 10)}", f"{n + 1:012x}") for n in range(300)]
+    index = index_of(*accounts)
+    table = RowTable(group_of)
+    changes = 0
+    for _ in module.fill(table, index.parts):
+        if rng.random() < 0.3:
+            key = rng.choice(accounts).key
+            macs = [f"{rng.randrange(1, 400):012x}" for _ in range(rng.randrange(3))]
+            change = rng.choice(
+                [
+                    Change(removed=(key,)),
+                    Change(accounts=(account(f"{key.login}@{key.domain}", *macs, revision=f"{changes}"),)),
+                    Change(domains=(domain(key.domain, f"{changes}"),)),
+                ]
+            )
+            table.take(change, index)
+            index.apply(change)
+            changes += 1
+    assert changes > 10
+    assert held(table) == held(filled(index, group_of))
+    assert held_settings(table) == held_settings(filled(index, group_of))
 
 
 keys = st.sampled_from([f"{login}@{name}" for login in "12" for name in "abc"])
