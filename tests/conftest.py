@@ -12,6 +12,8 @@ import hypothesis
 import pytest
 import yaml
 
+pytest_plugins = ["tests.databases"]
+
 # The same examples in every run: what fails here fails everywhere. HYPOTHESIS_SEED=random looks further.
 hypothesis.settings.register_profile("repeatable", derandomize="HYPOTHESIS_SEED" not in os.environ)
 hypothesis.settings.load_profile("repeatable")

@@ -1,0 +1,175 @@
+"""What went wrong with a database, in words that hold no secret.
+
+Owns the translation of drivers' exceptions. Their texts may carry passwords, whole rows or statements with
+values, so a text is used only where its kind cannot: what names tables, columns, users and servers.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sqlite3
+import ssl
+from collections.abc import Iterator
+
+import asyncmy.errors
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from era_ap.errors import Reason, Refused
+
+UPGRADE = "run 'era-ap directory upgrade'"
+
+_POSTGRESQL_TEXTS = ("08", "28", "3D", "42", "53", "57")
+"""Classes of SQLSTATE whose messages name objects and never values (PostgreSQL manual, appendix A)."""
+
+_MYSQL_TEXTS = frozenset({1040, 1044, 1045, 1049, 1054, 1129, 1130, 1142, 1143, 1146, 1203, 1205, 1213, 1226})
+_MYSQL_NO_TABLE, _MYSQL_SYNTAX = 1146, 1064
+_SQLITE_KINDS = re.compile("SQLITE_(BUSY|CORRUPT|FULL|INTERRUPT|IOERR|LOCKED|NOTADB|PERM|READONLY)")
+_SQLITE_OBJECT = re.compile(r"no such (table|column): [\w.]+")
+_NETWORK: tuple[tuple[type[BaseException], str], ...] = (
+    (PoolTimeoutError, "no connection of the pool became free within {:g} s"),
+    (TimeoutError, "no answer within {:g} s"),
+    (ConnectionRefusedError, "nobody listens there"),
+    (socket.gaierror, "the name of the server is not known"),
+    (ConnectionError, "the connection was closed by the server"),
+    (EOFError, "the connection was closed by the server"),
+)
+_SERIALISE = frozenset({"40001", "40P01", "55P03"})
+_MYSQL_NETWORK: tuple[tuple[type[BaseException], str], ...] = (
+    (PoolTimeoutError, "no connection of the pool became free within {:g} s"),
+    (TimeoutError, "no answer within {:g} s"),
+    (ConnectionRefusedError, "nobody listens there"),
+    (socket.gaierror, "the name of the server is not known"),
+    (ConnectionError, "the connection was closed by the server"),
+    (EOFError, "the connection was closed by the server"),
+)
+_MYSQL_SERIALISE = frozenset({1205, 1213, 1020})
+
+FAILURES = (
+    DBAPIError,
+    PoolTimeoutError,
+    InvalidRequestError,
+    NoSuchModuleError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncmy.errors.MySQLError,
+    sqlite3.Error,
+    OSError,
+    TimeoutError,
+    EOFError,
+    ConnectionError,
+)
+"""Everything that drivers and SQLAlchemy raise where the database is at fault."""
+
+
+class LostRaceError(Refused):
+    """The same transaction, done again, may well succeed: a deadlock, or another one came first."""
+
+
+def refusal(error: BaseException, name: str, seconds: float) -> Refused:
+    """The failure of the source ``name`` as ``Refused`` DIRECTORY_UNAVAILABLE; ``seconds`` was the limit."""
+    kind = LostRaceError if _lost_race(error) else Refused
+    return kind(Reason.DIRECTORY_UNAVAILABLE, f"{name}: {sentence(error, seconds)}")
+
+
+def sentence(error: BaseException, seconds: float) -> str:
+    """What happened and, where it is known, what to do."""
+    for cause in _causes(error):
+        said = _driver(cause) or _network(cause, seconds)
+        if said is not None:
+            return said
+    return f"failed ({type(error).__name__})"
+
+
+def lacks_table(error: BaseException) -> bool:
+    """Whether a table does not exist."""
+    return any(
+        isinstance(cause, asyncpg.UndefinedTableError)
+        or (isinstance(cause, asyncmy.errors.MySQLError) and _number(cause) == _MYSQL_NO_TABLE)
+        or (isinstance(cause, sqlite3.Error) and str(cause).startswith("no such table"))
+        for cause in _causes(error)
+    )
+
+
+def _lost_race(error: BaseException) -> bool:
+    for cause in _causes(error):
+        if getattr(cause, "sqlstate", None) in _SERIALISE:
+            return True
+        if isinstance(cause, asyncmy.errors.MySQLError) and _number(cause) in _MYSQL_SERIALISE:
+            return True
+    return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The driver's own exception first: what SQLAlchemy wrapped, and what it was raised from."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain and len(chain) < 10:
+        chain.append(error)
+        error = getattr(error, "orig", None) or error.__cause__ or error.__context__
+    yield from reversed(chain)
+
+
+def _driver(error: BaseException) -> str | None:
+    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+        return f"{_line(error)}; {UPGRADE} if it is a database of era_ap"
+    if isinstance(error, asyncpg.PostgresError):
+        code = error.sqlstate or "?????"
+        text = f": {_line(error)}" if code.startswith(_POSTGRESQL_TEXTS) else ""
+        return f"PostgreSQL says {type(error).__name__} ({code}){text}"
+    if isinstance(error, asyncpg.InterfaceError):
+        return "the connection is not usable"
+    if isinstance(error, asyncmy.errors.MySQLError):
+        return _mysql(error)
+    if isinstance(error, sqlite3.Error):
+        return _sqlite(error)
+    return None
+
+
+def _mysql(error: asyncmy.errors.MySQLError) -> str:
+    number = _number(error)
+    text = str(error.args[1]) if len(error.args) > 1 else ""
+    if number == _MYSQL_NO_TABLE:
+        return f"{_first_line(text)}; {UPGRADE} if it is a database of era_ap"
+    if number in _MYSQL_TEXTS:
+        return f"the server says {number}: {_first_line(text)}"
+    line = re.search(r"at line \d+$", text) if number == _MYSQL_SYNTAX else None
+    if number == 0 or number in range(2000, 3000):
+        return f"the connection failed ({number or type(error).__name__})"
+    return f"the server says {type(error).__name__} {number}{f' {line[0]}' if line else ''}"
+
+
+def _sqlite(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
+    missing = _SQLITE_OBJECT.match(str(error))
+    if missing:
+        return f"{missing[0]}; {UPGRADE} if it is a database of era_ap"
+    if name.startswith("SQLITE_CANTOPEN"):
+        return f"the file cannot be opened; {UPGRADE} if it is not there yet"
+    text = f": {_line(error)}" if _SQLITE_KINDS.match(name) else ""
+    return f"SQLite says {name}{text}"
+
+
+def _network(error: BaseException, seconds: float) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or type(error).__name__}"
+    for kind, words in _NETWORK:
+        if isinstance(error, kind):
+            return words.format(seconds)
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else None
+
+
+def _number(error: asyncmy.errors.MySQLError) -> int:
+    first = error.args[0] if error.args else 0
+    return first if isinstance(first, int) else 0
+
+
+def _line(error: BaseException) -> str:
+    return _first_line(str(error.args[0]) if error.args else "")
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:200]
