@@ -179,6 +179,12 @@ class PhoneConnection(GuardedParser):
         self.family.remove(self)
         super().connection_lost(exc)
 
+    def finish(self, *, patient: bool) -> None:
+        """Close as soon as what was asked is answered; ``patient`` with who has not asked anything yet."""
+        is_asking = self.in_message and self.is_waiting
+        if not is_asking and not (patient and self.cycle is None):
+            self.shutdown()
+
     def data_received(self, data: bytes) -> None:
         """Octets came; the first of a request start its time."""
         if self.deadline == math.inf and self.is_waiting:

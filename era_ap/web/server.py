@@ -18,16 +18,20 @@ from uvicorn.server import ServerState
 
 from era_ap.errors import Reason, Refused
 from era_ap.web.connections import ConnectionPolicy, Connections, PhoneConnection
+from era_ap.web.listening import BACKLOG, HANDSHAKE_SECONDS, listen, turn_away
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from era_ap.web.phones import PhoneApp
+    from era_ap.web.exchange import Receive, Scope, Send
 
-_BACKLOG: Final = 2048
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 _SWEEP_SECONDS: Final = 1.0
-_HANDSHAKE_SECONDS: Final = 10.0
+_TLS_SECONDS: Final = 10.0
+_FIRST_REQUEST_SECONDS: Final = 1.0
+"""While we stop, time for the first request of somebody who has just connected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,11 @@ class WebPolicy:
 class WebServer:
     """Serves ``app``; ``on_malformed`` gets address and scheme of what sent no HTTP."""
 
-    def __init__(self, app: PhoneApp, policy: WebPolicy, on_malformed: Callable[[str, str], None]) -> None:
+    def __init__(self, app: App, policy: WebPolicy, on_malformed: Callable[[str, str], None]) -> None:
         self._app = app
         self._connections = Connections(policy.connections, on_malformed)
         self._sockets: list[tuple[socket.socket, bool]] = []
+        self._own: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
         self._sweeping: asyncio.Task[None] | None = None
@@ -65,29 +70,13 @@ class WebServer:
 
         Nothing is answered before ``start``.
         """
-        listener = sock or self._listener(address, port)
+        listener = sock or listen(address, port)
+        if sock is None:
+            self._own.append(listener)
         listener.setblocking(False)
         self._sockets.append((listener, tls))
         host, bound, *_ = listener.getsockname()
         return host, bound
-
-    @staticmethod
-    def _listener(address: str, port: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            info = socket.getaddrinfo(
-                address, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE
-            )
-            listener.bind(info[0][4])
-            listener.listen(_BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-        return listener
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -114,9 +103,9 @@ class WebServer:
                 await loop.create_server(
                     connection,
                     sock=listener,
-                    backlog=_BACKLOG,
+                    backlog=BACKLOG,
                     ssl=self._listening_context() if tls else None,
-                    ssl_handshake_timeout=_HANDSHAKE_SECONDS if tls else None,
+                    ssl_handshake_timeout=_TLS_SECONDS if tls else None,
                 )
             )
         self._sweeping = loop.create_task(self._sweep())
@@ -141,15 +130,22 @@ class WebServer:
         return all(server.is_serving() for server in self._servers)
 
     async def drain(self, limit: float) -> bool:
-        """Take nothing new, let answers under way end: True when all did within ``limit`` seconds."""
+        """Take nothing new, let answers under way end: True when all did within ``limit`` seconds.
+
+        Who has connected before that is answered all the same. A socket that somebody else has bound stays as
+        it is: whoever gets it next finds new connections there.
+        """
         loop = asyncio.get_running_loop()
+        for listener in self._own:
+            turn_away(listener)
+        await asyncio.sleep(HANDSHAKE_SECONDS)
         for server in self._servers:
             server.close()
         self._servers.clear()
-        end = loop.time() + limit
-        while len(self._connections) and loop.time() < end:
+        start = loop.time()
+        while len(self._connections) and (passed := loop.time() - start) < limit:
             for connection in self._connections:
-                connection.shutdown()
+                connection.finish(patient=passed < _FIRST_REQUEST_SECONDS)
             await asyncio.sleep(0.02)
         return not len(self._connections)
 

@@ -190,6 +190,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.watchdog",
         "era_ap.web.connections",
         "era_ap.web.exchange",
+        "era_ap.web.listening",
         "era_ap.web.phones",
         "era_ap.web.server",
         "era_ap.web.service",

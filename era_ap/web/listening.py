@@ -1,0 +1,65 @@
+"""Listening TCP sockets: bound, shared with other instances of the host, let go of without losing anybody.
+
+Owns the options of such a socket. While an instance stops, the kernel goes on giving it connections until it
+has closed the socket, and resets those that were not accepted by then. So new ones are turned away first,
+unanswered (the client's kernel tries again a second later and finds another instance), and those on their way
+come in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import socket
+import struct
+from typing import Final
+
+BACKLOG: Final = 2048
+HANDSHAKE_SECONDS: Final = 0.1
+"""Ten round trips of a LAN: what was on its way has arrived."""
+
+_SO_ATTACH_FILTER: Final = 26
+_FLAGS_AT: Final = 13  # of the TCP header (RFC 9293 section 3.1)
+_SYN: Final = 0x02
+_WITHOUT_SYN: Final = (
+    (0x30, 0, 0, _FLAGS_AT),  # ldb [13]
+    (0x45, 0, 1, _SYN),  # jset #SYN, drop, keep
+    (0x06, 0, 0, 0),  # drop: ret #0
+    (0x06, 0, 0, 0xFFFFFFFF),  # keep: ret #-1
+)
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A socket that listens; instances of the same user may share a port that the kernel did not choose.
+
+    Raises ``OSError``.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        info = socket.getaddrinfo(
+            address, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE
+        )
+        listener.bind(info[0][4])
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Begin no new connection; those whose first segment was answered already are completed.
+
+    Where the kernel cannot filter, new ones go on coming.
+    """
+    program = b"".join(struct.pack("=HBBI", *each) for each in _WITHOUT_SYN)
+    code = ctypes.create_string_buffer(program)
+    filter_ = struct.pack("@HP", len(_WITHOUT_SYN), ctypes.addressof(code))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
