@@ -74,11 +74,13 @@ class RealHarness:
     def __init__(self, connect: str, **access: Any) -> None:
         number = next(_numbers)
         self.access = replace(Access(connect, f"/t{number}/era_ap/lab"), **access)
+        self.name = "127.0.0.1"
         self._clients: list[RealClient] = []
 
     async def open(self, *, wait: bool = True) -> RealClient:
         relay = await Relay(self.access.servers).start()
-        client = RealClient(replace(self.access, servers=relay.connect), relay)
+        servers = relay.connect.replace("127.0.0.1", self.name)
+        client = RealClient(replace(self.access, servers=servers), relay)
         self._clients.append(client)
         client.ensemble.start()
         if wait:

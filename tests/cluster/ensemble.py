@@ -20,7 +20,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 JAR = Path("/usr/share/java/zookeeper.jar")
 JAVA = shutil.which("java") or "/usr/bin/java"
-JAVA_OPTIONS = ("-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.forceSync=no")
+CLASS_PATH = ":".join(f"/usr/share/java/{name}.jar" for name in ("slf4j-simple", "zookeeper", "netty-codec"))
+"""The package's own class path lacks a logger and, for TLS, a part of Netty."""
+JAVA_OPTIONS = (
+    "-Xmx64m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dzookeeper.forceSync=no",
+)
 TICK_MS = 500
 START_SECONDS = 60.0
 
@@ -59,7 +67,7 @@ class Server:
 
     def start(self) -> None:
         assert self.process is None
-        command = [*self.prefix, JAVA, *JAVA_OPTIONS, *self.java, "-cp", str(JAR)]
+        command = [*self.prefix, JAVA, *JAVA_OPTIONS, *self.java, "-cp", CLASS_PATH]
         with (self.folder / "out").open("ab") as out:
             self.process = subprocess.Popen(
                 [*command, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.folder / "zoo.cfg")],
