@@ -150,6 +150,7 @@ class Reason(enum.Enum):
     FILE_EMPTIED = ("file-emptied", Outcome.BROKEN, "A file that had content is empty. Write it anew; if it is meant to be empty, put a blank line into it.")
     DIRECTORY_CONFLICT = ("directory-conflict", Outcome.REFUSED, "Somebody else changed it meanwhile. Read it again, repeat the edit and write that.")
     DIRECTORY_GUARD = ("directory-guard", Outcome.REFUSED, "More than a half of the directory, or more than a tenth and more than ten accounts, would be removed. Look at 'era-ap directory diff', then repeat with --allow-delete.")
+    ROW_INVALID = ("row-invalid", Outcome.BROKEN, "A row of a table of phones cannot be taken over as it is; the finding says its line, its column and what to do.")
     FILE_OUTSIDE = ("file-outside", Outcome.BROKEN, "A symbolic link leaves the storage and is not followed.")
     FILE_HARD_LINK = ("file-hard-link", Outcome.BROKEN, "The file has a second name (hard link) that may lie outside the storage; copy it instead.")
     FILE_SPECIAL = ("file-special", Outcome.BROKEN, "Not a regular file.")
