@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +65,10 @@ class Listing:
         return place not in self.kept and domain not in self.kept_domains
 
 
-def list_folder(root: Path) -> Listing:
+def list_folder(root: Path, domains: Collection[str] | None = None) -> Listing:
     """Everything below ``root``, by scandir and stat alone. A domain without a file has an empty signature.
+
+    With ``domains`` only these are looked into.
 
     Raises:
         Refused: DIRECTORY_UNAVAILABLE if ``root`` cannot be read or holds no domain (an unmounted folder).
@@ -74,7 +76,8 @@ def list_folder(root: Path) -> Listing:
     listing = Listing()
     base = os.path.realpath(root)
     for name, entry in domain_folders(root, listing):
-        _list_domain(listing, base, name, entry)
+        if domains is None or name in domains:
+            _list_domain(listing, base, name, entry)
     return listing
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import shutil
 import socket
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,9 +14,12 @@ import pytest
 import yaml
 from directory_contract import DirectoryContract
 
+from era_ap.directory.folder_writer import FolderWriter
 from era_ap.directory.index import Change, DirectoryIndex
 from era_ap.directory.model import AccountKey
-from era_ap.directory.yaml_files import MANY, RESTLESS, YamlFiles
+from era_ap.directory.resting import RESTLESS
+from era_ap.directory.source import PIECE
+from era_ap.directory.yaml_files import HURRY, MANY, YamlFiles
 from era_ap.errors import Problem, Reason, Refused, Severity
 
 KEY = AccountKey("example.com", "1001")
@@ -45,6 +48,7 @@ class Folder:
         self.root = root
         self.clock = Clock()
         self.index = DirectoryIndex()
+        self.writer = FolderWriter(root)
         self.files = self.opened()
 
     def opened(self) -> YamlFiles:
@@ -72,14 +76,14 @@ class Folder:
         changes = [change for _ in range(3) if (change := self.scan()) is not None]
         return changes[-1] if changes else None
 
-    def write_account(self, key: AccountKey, document: Mapping[str, object]) -> Path:
-        return self.files.write_account(key, document)
+    def write_account(self, key: AccountKey, document: Mapping[str, object]) -> str:
+        return asyncio.run(self.writer.write_account(key, document))
 
-    def write_domain(self, name: str, document: Mapping[str, object]) -> Path:
-        return self.files.write_domain(name, document)
+    def write_domain(self, name: str, document: Mapping[str, object]) -> str:
+        return asyncio.run(self.writer.write_domain(name, document))
 
     def remove_account(self, key: AccountKey) -> bool:
-        return self.files.remove_account(key)
+        return asyncio.run(self.writer.remove_account(key))
 
     def name_of(self, key: AccountKey = KEY) -> object:
         account = self.index.account(key)
@@ -499,17 +503,82 @@ def test_an_account_replaced_by_a_fifo_stays(served: Folder) -> None:
     assert (served.name_of(), served.problem().reason) == ("old", Reason.FILE_SPECIAL)
 
 
-# --- writing
+# --- pieces, portions, hurry
 
 
-def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(folder: Folder) -> None:
-    path = folder.write_account(KEY, {"password": "s"})
-    assert path == folder.root / "example.com/sipusers/1001.yml"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o640)
-    folder.write_account(KEY, {"password": "t"})
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert [each.name for each in path.parent.iterdir()] == ["1001.yml"]
+def test_a_look_hands_over_pieces_domain_by_domain(folder: Folder) -> None:
+    for domain in ("b.com", "a.com"):
+        for number in range(PIECE - 100):
+            folder.put(f"{domain}/sipusers/{number:04}.json", "{}")
+    pieces = list(folder.files.look())
+    accounts = [account.key for piece in pieces for account in piece.accounts]
+    assert accounts == sorted(accounts)
+    assert len(accounts) == 2 * (PIECE - 100)
+    assert all(len(piece.accounts) <= PIECE for piece in pieces)
+    assert list(folder.files.look()) == []
+
+
+def test_a_look_that_was_not_followed_to_its_end_is_made_again(folder: Folder) -> None:
+    for number in range(2 * PIECE):
+        folder.put(f"a.com/sipusers/{number:04}.json", "{}")
+    look = folder.files.look()
+    assert len(next(look).accounts) > 0
+    look.close()
+    assert folder.files.is_whole
+    change = folder.files.scan()
+    assert change is not None
+    assert len(change.accounts) == 2 * PIECE
+    assert not folder.files.is_whole
+
+
+def test_what_does_not_rest_yet_is_said_so(served: Folder) -> None:
+    served.scan()
+    assert served.files.pending == frozenset()
+    served.put("example.com/sipusers/1001.yml", "name: new name\n")
+    assert served.scan() is None
+    assert served.files.pending == {"example.com"}
+    served.clock.now += served.files.settle + 0.01
+    pieces = list(served.files.look(served.files.pending))
+    assert [account.fields["name"] for piece in pieces for account in piece.accounts] == ["new name"]
+    assert served.files.pending == frozenset()
+
+
+def test_only_the_domains_asked_for_are_looked_into(served: Folder) -> None:
+    served.put("other.com/sipusers/7.yml", "name: x\n")
+    served.settle()
+    shutil.rmtree(served.root / "other.com")
+    served.put("example.com/sipusers/1002.yml", "name: y\n")
+    assert list(served.files.look(["example.com"])) == []
+    served.clock.now += 1
+    (change,) = served.files.look(["example.com"])
+    assert [account.key.login for account in change.accounts] == ["1002"]
+    assert (change.removed, change.removed_domains) == ((), ())
+    served.settle()
+    assert served.index.domain("other.com") is None
+
+
+def test_in_a_hurry_a_file_is_waited_for_and_read_at_once(served: Folder) -> None:
+    served.put("example.com/sipusers/1001.yml", "name: new name\n")
+    (change,) = served.files.look(["example.com"], hurry=True)
+    assert served.clock.slept[-1:] == [HURRY]
+    assert [account.fields["name"] for account in change.accounts] == ["new name"]
+
+
+def test_in_a_hurry_a_file_that_is_being_written_is_left_alone(served: Folder) -> None:
+    path = served.put("example.com/sipusers/1001.yml", "name: h")
+
+    def sleep(seconds: float) -> None:
+        served.clock.sleep(seconds)
+        path.write_text("name: half\n")
+
+    served.files._sleep = sleep
+    assert list(served.files.look(["example.com"], hurry=True)) == []
+    assert served.name_of() == "old"
+    (change,) = (each for _ in range(3) if (each := served.scan()) is not None)
+    assert [account.fields["name"] for account in change.accounts] == ["half"]
+
+
+# --- what is edited is found as it was written
 
 
 def test_what_is_written_is_text_for_any_reader(folder: Folder) -> None:
@@ -519,13 +588,15 @@ def test_what_is_written_is_text_for_any_reader(folder: Folder) -> None:
         "opts": {"ap_mac_address": "001122334455", "x": "no"},
         "reg": False,
     }
-    assert yaml.safe_load(folder.write_account(KEY, document).read_text()) == document
+    folder.write_account(KEY, document)
+    assert yaml.safe_load((folder.root / "example.com/sipusers/1001.yml").read_text()) == document
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
 def test_an_existing_file_is_rewritten_in_its_own_form(folder: Folder, suffix: str) -> None:
     path = folder.put(f"Example.com/sipusers/1001.{suffix}", "{}")
-    assert folder.write_account(KEY, {"name": "x"}) == path
+    folder.write_account(KEY, {"name": "x"})
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
     folder.scan()
     assert (folder.name_of(), folder.index.problems) == ("x", ())
 
@@ -539,39 +610,6 @@ def test_no_login_leads_out_of_the_folder(folder: Folder, login: str) -> None:
     with pytest.raises(Refused):
         folder.remove_account(key)
     assert sorted(folder.root.rglob("*")) == before
-
-
-def test_nothing_is_written_through_a_link_that_leaves(
-    folder: Folder, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    outside = tmp_path_factory.mktemp("outside")
-    (folder.root / "example.com").symlink_to(outside)
-    with pytest.raises(Refused) as caught:
-        folder.write_account(KEY, {})
-    assert caught.value.reason is Reason.FILE_OUTSIDE
-    assert list(outside.iterdir()) == []
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    served: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("era_ap.directory.folder.os.fsync", full)
-    with pytest.raises(Refused) as caught:
-        served.write_account(KEY, {"name": "new"})
-    assert caught.value.reason is Reason.DIRECTORY_UNAVAILABLE
-    file = served.root / "example.com/sipusers/1001.yml"
-    assert file.read_text() == "name: old\n"
-    assert list(file.parent.iterdir()) == [file]
-
-
-def test_a_missing_root_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(Refused) as caught:
-        YamlFiles(tmp_path / "mount").write_account(KEY, {})
-    assert caught.value.reason is Reason.DIRECTORY_UNAVAILABLE
-    assert not (tmp_path / "mount").exists()
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def test_a_change_during_the_read_is_noticed(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         real = yaml_files.list_folder
 
-        def list_then_write(root: Path) -> object:
-            listing = real(root)
+        def list_then_write(root: Path, domains: object) -> object:
+            listing = real(root, domains)
             path.write_text(document(2)[:40])
             return listing
 
