@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -65,6 +66,24 @@ def make_tables(settings: SqlDatabase) -> None:
     run(upgrade(settings))
 
 
+async def emptied(settings: SqlDatabase) -> SqlDatabase:
+    """The database with its tables as they were made: quicker than a new one, and a history of its own."""
+    from era_ap.directory import sql_schema
+    from era_ap.directory.sql_connect import Use
+    from era_ap.directory.sql_database import Database
+
+    database = Database(settings, Use.WRITE)
+    async with database.session() as session:
+        for table in reversed(sql_schema.metadata.sorted_tables):
+            await session.run(table.delete())
+        await session.run(sql_schema.feed.insert(), {"id": 1, "revision": 1})
+        first = {"revision": 1, "token": secrets.token_hex(8), "at": int(time.time())}
+        await session.run(sql_schema.revisions.insert(), first)
+        await session.commit()
+    await database.close()
+    return settings
+
+
 class Server(ABC):
     """A database server of one test run."""
 
@@ -78,6 +97,7 @@ class Server(ABC):
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._user: str | None = None
+        self._shared: SqlDatabase | None = None
         if os.getuid() == 0:
             self._user = self.owner
             os.chown(self.folder, pwd.getpwnam(self.owner).pw_uid, pwd.getpwnam(self.owner).pw_gid)
@@ -163,6 +183,12 @@ class Server(ABC):
     def _signal(process: psutil.Process, number: int) -> None:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
+
+    def shared(self) -> SqlDatabase:
+        """An empty database with the tables of era_ap, the same one each time."""
+        if self._shared is None:
+            self._shared = self.database()
+        return run(emptied(self._shared))
 
     def database(self, *, schema: bool = True) -> SqlDatabase:
         """A new database, with the tables of era_ap unless ``schema`` is False."""
@@ -273,6 +299,10 @@ class Sqlite:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="era_ap_db_"))
         self._numbers = itertools.count(1)
+
+    def shared(self) -> SqlDatabase:
+        """A new file with the tables of era_ap."""
+        return self.database()
 
     def database(self, *, schema: bool = True) -> SqlDatabase:
         """A new file; none is made unless ``schema``."""
