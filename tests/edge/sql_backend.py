@@ -1,4 +1,4 @@
-"""A SQL directory under test: its writer, its source and a loop they live in, with the verbs of the contract."""
+"""A SQL directory under test: writer, source and the loop they live in, with the verbs of the contract."""
 
 from __future__ import annotations
 

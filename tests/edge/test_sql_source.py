@@ -1,4 +1,4 @@
-"""The SQL directory as a source, on every kind of database: the contract of all back ends, and its own feed."""
+"""The SQL directory as a source, on every kind of database: the contract of all back ends, and its feed."""
 
 from __future__ import annotations
 
