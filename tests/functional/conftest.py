@@ -29,6 +29,7 @@ class Process:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = folder / "notify"
         self._notify.bind(str(address))
+        address.chmod(0o777)  # as systemd's, which every service may write to
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "era_ap", "run", role, "-c", str(config)],
             stderr=subprocess.PIPE,
