@@ -127,7 +127,7 @@ def export(
     except Refused as refused:
         refuse(refused, chosen.name, as_json=False)
     except OSError as error:
-        raise click.FileError(str(file), error.strerror) from None
+        raise click.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from None
     report.clear()
 
 
@@ -156,7 +156,7 @@ def _import(job: Job) -> None:
         report.clear()
         refuse(refused, chosen.name, as_json=job.as_json)
     except OSError as error:
-        raise click.FileError(name, error.strerror) from None
+        raise click.BadParameter(f"{name}: {error.strerror}", param_hint="FILE") from None
     would = "would be " if job.dry_run else ""
     sentence = (
         f"csv import: {name} to {chosen.name}: {rows:,} rows; accounts: {would}{totals.added:,} added, "
