@@ -127,6 +127,8 @@ def test_a_telephone_gets_lease_and_file_from_an_instance_under_the_unit_s_restr
 
 
 def test_an_upload_lands_in_the_state_folder(office: Office, place: Place, daemon: Callable) -> None:
+    (place.state / "uploads").mkdir()
+    os.chown(place.state / "uploads", UID, GID)
     prefix = [*office.network.inside("srv"), *place.sandboxed(SERVICE)]
     process = daemon(SHOWN_AS / "site.yml", prefix=prefix).wait_ready()
     log = place.site.root / "log"
@@ -138,7 +140,7 @@ def test_an_upload_lands_in_the_state_folder(office: Office, place: Place, daemo
     done = office.network.run("srv", [curl, "-sS", "--max-time", "20", "-T", str(log), to])
     assert done.returncode == 0, done.stderr
     process.wait_log("request", reason="uploaded")
-    (path,) = (place.state / "uploads").iterdir()
+    (path,) = (place.state / "uploads" / SERVER).iterdir()
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"news", 0o600)
 
 
