@@ -10,6 +10,7 @@ import click
 
 from era_ap import __version__
 from era_ap.cli.check import check
+from era_ap.cli.cluster import cluster
 from era_ap.cli.directory import directory
 from era_ap.cli.file import explain, render
 from era_ap.cli.phones import phone, phones
@@ -23,5 +24,5 @@ def main() -> None:
     """Autoprovision daemon for SIP desk phones."""
 
 
-for _command in (run, check, render, explain, phones, phone, directory, reasons):
+for _command in (run, check, render, explain, phones, phone, directory, cluster, reasons):
     main.add_command(_command)
