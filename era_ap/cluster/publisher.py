@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from era_ap.cluster.buckets import BUCKETS, EMPTY, DamagedError
 from era_ap.cluster.contract import Check, Create, Delete, Put, RefusedWriteError, UnavailableError
@@ -40,9 +40,12 @@ VERIFY_SECONDS = 60.0
 """After this time the leader looks at what ZooKeeper holds, in case somebody has removed nodes by hand."""
 
 
+CACHE: Final = "cache"
+
+
 def index_path(group: int) -> str:
     """Persistent: the ``Index``."""
-    return f"cache/{group}/index"
+    return f"{CACHE}/{group}/index"
 
 
 def bucket_path(group: int, number: int) -> str:
@@ -52,7 +55,7 @@ def bucket_path(group: int, number: int) -> str:
 
 def buckets_path(group: int) -> str:
     """Persistent: the parent of all buckets of a group."""
-    return f"cache/{group}/b"
+    return f"{CACHE}/{group}/b"
 
 
 @dataclass(slots=True)

@@ -40,7 +40,8 @@ DEFECT_SECONDS = 10.0
 
 
 class Reader:
-    """Follows ``cache/<group>``; ``picture`` is what is held, ``damaged`` what could not be read.
+    """Follows ``cache/<group>``; ``picture`` is what is held, ``is_whole`` whether that is all there is,
+    ``damaged`` what could not be read, with the reason.
 
     ``nearby`` gives a bucket of that group, number and digest if this instance has an equal one already.
     ``on_change`` is told the numbers of the buckets that changed and what differs.
@@ -58,6 +59,7 @@ class Reader:
         self.group = group
         self.picture = Picture()
         self.damaged: dict[str, str] = {}
+        self.is_whole = False
         self._ensemble = ensemble
         self._nearby = nearby
         self._on_change = on_change
@@ -65,20 +67,22 @@ class Reader:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Follow from now on."""
-        self._task = asyncio.ensure_future(self._follow())
+        """Follow from now on; no effect if it does already."""
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._follow())
 
     def close(self) -> None:
         """Follow no more; what is held stays."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
 
     def shows(self, term: Term | None) -> bool:
         """Whether all is held of what the leader of ``term`` has written, and it sees its directory."""
         index = self.picture.index
         if term is None or index is None or not index.is_of(term):
             return False
-        return index.sees and index.complete and not self.damaged and not self.picture.lacking()
+        return index.sees and index.complete and self.is_whole
 
     async def _follow(self) -> None:
         changed = None
@@ -98,22 +102,28 @@ class Reader:
                 await asyncio.sleep(DEFECT_SECONDS)
             else:
                 with suppress(TimeoutError):
-                    pause = LACKING_SECONDS if self.picture.lacking() else RECHECK_SECONDS
+                    pause = RECHECK_SECONDS if self.is_whole else LACKING_SECONDS
                     await asyncio.wait_for(changed.wait(), pause)
 
     async def _look(self, watch: Watch | None) -> None:
         """Read the index and what it says we lack. Without an index, what is held stays."""
         node = await self._ensemble.read(index_path(self.group), watch)
         if node is None:
+            self.is_whole = False
             return
         try:
             index = open_index(node.data)
         except DamagedError as error:
+            self.is_whole = False
             self._note("index", str(error))
             return
         self._note("index", "")
         self.picture.index = index
-        await self._fetch_all(index, self.picture.lacking())
+        lacking = self.picture.lacking()
+        if lacking:
+            self.is_whole = False
+            await self._fetch_all(index, lacking)
+        self.is_whole = not self.damaged and not self.picture.lacking()
 
     async def _fetch_all(self, index: Index, numbers: tuple[int, ...]) -> None:
         """Fetch these buckets, ``FETCHERS`` at a time; what was fetched counts even if others fail."""
@@ -125,6 +135,7 @@ class Reader:
                 difference = await self._fetch(number, index.digests[number])
                 if difference:
                     changed[number] = difference
+                await asyncio.sleep(0)
 
         workers = (work() for _ in range(min(FETCHERS, len(numbers))))
         ends = await asyncio.gather(*workers, return_exceptions=True)

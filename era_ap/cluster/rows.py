@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from era_ap.cluster.buckets import (
-    BUCKETS,
     Bucket,
     Row,
     TooLargeError,
@@ -33,7 +32,7 @@ Place = tuple[int, int]
 """A group and the number of one of its buckets."""
 
 NOBODY = 0
-"""Stands for the group of domains that no group covers: their rows wait for one."""
+"""Stands for the group of domains that no group covers."""
 
 FILLED = 200
 """Accounts that ``fill`` takes in a step: about a millisecond's worth."""
@@ -59,7 +58,8 @@ class RowTable:
     """
 
     def __init__(self, group_of: GroupOf) -> None:
-        self._groups = _Groups(group_of)
+        self._group_of = group_of
+        self._groups: dict[str, int] = {}
         self._slots: dict[Place, _Slot] = {}
         self._names = _Names()
         self.left_out = 0
@@ -99,34 +99,6 @@ class RowTable:
             self.left_out += slot.fold(self._names)
         return slot.bucket
 
-    def regroup(self, group_of: GroupOf) -> Iterator[frozenset[Place]]:
-        """Give all domains to the groups that own them now, a bucket with each step; yields what changed.
-
-        Changes may be taken between the steps. One regrouping must be done before the next begins.
-        """
-        self._groups.change(group_of)
-        for number in range(BUCKETS):
-            yield self._regroup(number)
-        self._groups.settle()
-
-    def _regroup(self, number: int) -> frozenset[Place]:
-        here = [(group, self.bucket(group, number)) for group in self._groups.known()]
-        self._groups.changed = number + 1
-        touched: set[Place] = set()
-        for group, bucket in here:
-            if bucket is None:
-                continue
-            slot = self._slots[group, number]
-            for row in bucket.rows():
-                if self._groups.of(row.domain, number) != group:
-                    slot.append(_DROP_ROW, row, self._names)
-                    touched.update([self.put(row), (group, number)])
-            for name, digest in bucket.settings().items():
-                if self._groups.of(name, number) != group:
-                    slot.append(_DROP_SETTING, Row(0, name, "", 0, 0), self._names)
-                    touched.update([self.put_setting(name, digest), (group, number)])
-        return frozenset(touched)
-
     def _drop_rows(self, key: AccountKey, before: Account | None, rows: Mapping[int, Row]) -> Iterator[Place]:
         """Forget the MACs that an account had ``before`` and has no more."""
         for mac in _rows_of(before).keys() - rows.keys() if before is not None else ():
@@ -136,7 +108,10 @@ class RowTable:
         return self._append(_DROP_SETTING, bucket_of_domain(name), Row(0, name, "", 0, 0))
 
     def _append(self, what: int, number: int, row: Row) -> Place:
-        place = self._groups.of(row.domain, number), number
+        group = self._groups.get(row.domain)
+        if group is None:
+            group = self._groups[row.domain] = self._group_of(row.domain) or NOBODY
+        place = (group, number)
         slot = self._slots.get(place)
         if slot is None:
             slot = self._slots[place] = _Slot()
@@ -241,35 +216,6 @@ def _records(log: bytearray, names: _Names) -> Iterator[tuple[int, Row]]:
         at += _RECORD.size + length
         login = log[at - length : at].decode()
         yield what, Row(int.from_bytes(mac, "big"), names.name(name), login, line, digest)
-
-
-class _Groups:
-    """The group of each domain; while they change, buckets below ``changed`` follow the new assignment."""
-
-    def __init__(self, group_of: GroupOf) -> None:
-        self._group_of = group_of
-        self._now: dict[str, int] = {}
-        self._before = self._now
-        self.changed = BUCKETS
-
-    def of(self, domain: str, number: int) -> int:
-        """The group whose bucket ``number`` holds what belongs to ``domain``."""
-        group = self._now.get(domain)
-        if group is None:
-            group = self._now[domain] = self._group_of(domain) or NOBODY
-        return group if number < self.changed else self._before.get(domain, group)
-
-    def known(self) -> set[int]:
-        """All groups that have domains, or had them before."""
-        return {*self._now.values(), *self._before.values()}
-
-    def change(self, group_of: GroupOf) -> None:
-        """Follow another assignment from the buckets below ``changed`` on, which are none yet."""
-        self._before, self._now, self._group_of, self.changed = self._now, {}, group_of, 0
-
-    def settle(self) -> None:
-        """The last bucket has changed."""
-        self._before = self._now
 
 
 def _rows_of(account: Account) -> dict[int, Row]:

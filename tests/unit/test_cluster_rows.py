@@ -194,48 +194,6 @@ def test_a_bucket_with_no_room_for_its_domains_is_empty(monkeypatch: pytest.Monk
     assert directory.table.left_out == 1
 
 
-# --- other responsibilities
-
-
-def regroup(directory: Directory, group_of: module.GroupOf) -> set[Place]:
-    directory.group_of = group_of
-    return set().union(*directory.table.regroup(group_of))
-
-
-def test_moved_domains_change_their_group_and_nothing_else_does() -> None:
-    directory = Directory({"a": 1, "b": 2}.get)
-    directory.put("101@a", MAC)
-    directory.put("101@b", OTHER)
-    directory.apply(Change(domains=(domain("a"), domain("b"))))
-    moved = {(group, place) for group in (1, 2) for place in (number(MAC), bucket_of_domain("a"))}
-    assert regroup(directory, {"a": 2, "b": 2}.get) == moved
-    directory.check()
-    assert regroup(directory, {"a": 2, "b": 2}.get) == set()
-    gone = {(group, place) for group in (2, NOBODY) for place in (number(OTHER), bucket_of_domain("b"))}
-    assert regroup(directory, {"a": 2}.get) == gone
-    directory.check()
-    assert regroup(directory, {"a": 2, "b": 3}.get) >= {(3, number(OTHER)), (3, bucket_of_domain("b"))}
-    directory.check()
-
-
-def test_changes_between_the_steps_of_a_regrouping_are_not_lost() -> None:
-    rng = random.Random(1)
-    directory = Directory(lambda name: 1 + len(name) % 2)
-    macs = [f"{mac:012x}" for mac in range(1, 400)]
-    for mac in macs:
-        directory.put(f"{mac}@{'d' * rng.randrange(1, 4)}", mac)
-    after: module.GroupOf = lambda name: 3 if name == "dd" else 2  # noqa: E731
-    for step, _ in enumerate(directory.table.regroup(after)):
-        key = f"{rng.choice(macs)}@{'d' * rng.randrange(1, 4)}"
-        if rng.random() < 0.3:
-            directory.remove(key)
-        else:
-            directory.put(key, *rng.sample(macs, 2), revision=str(step))
-        directory.apply(Change(domains=(domain(rng.choice(["d", "dd", "ddd"]), str(step)),)))
-    directory.group_of = after
-    directory.check()
-
-
 # --- a whole directory
 
 
@@ -316,7 +274,6 @@ steps = st.one_of(
     st.tuples(st.just("domain"), st.sampled_from("abc"), st.sampled_from("12")),
     st.tuples(st.just("no domain"), st.sampled_from("abc")),
     st.tuples(st.just("look")),
-    st.tuples(st.just("regroup"), st.dictionaries(st.sampled_from("abc"), st.sampled_from((1, 2)))),
 )
 
 
@@ -338,6 +295,4 @@ def test_whatever_happens_the_table_is_what_the_directory_is(history: list[tuple
             case ("look",):
                 for place in places():
                     directory.table.bucket(*place)
-            case ("regroup", groups):
-                regroup(directory, groups.get)
     directory.check()

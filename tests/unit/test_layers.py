@@ -39,6 +39,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.cluster.duties",
         "era_ap.cluster.failsafe",
         "era_ap.cluster.notices",
+        "era_ap.cluster.keeping",
+        "era_ap.cluster.pace",
         "era_ap.cluster.overview",
         "era_ap.cluster.picture",
         "era_ap.cluster.responsibility",
@@ -122,6 +124,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     # what a phone gets
     "domain": (
+        "era_ap.cluster.heeding",
         "era_ap.cluster.rows",
         "era_ap.directory.exchange",
         "era_ap.directory.blocks",
@@ -144,8 +147,13 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     # sockets, files, threads, clocks, logs
     "edge": (
+        "era_ap.cluster.catching_up",
+        "era_ap.cluster.holding",
+        "era_ap.cluster.mac_cache",
+        "era_ap.cluster.own_rows",
         "era_ap.cluster.publisher",
         "era_ap.cluster.reader",
+        "era_ap.cluster.sweeping",
         "era_ap.cluster.access",
         "era_ap.cluster.session",
         "era_ap.cluster.survey",
