@@ -25,6 +25,7 @@ SYS_CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
 CAPABILITY_VERSION = 0x20080522
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10}
 
+CLONE_NEWUSER = 0x10000000
 ALLOW = 0x7FFF0000
 NOT_EQUAL, LESS, EQUAL, GREATER, MASKED = 1, 2, 4, 6, 7
 PROT_WRITE, PROT_EXEC = 2, 4
@@ -52,6 +53,8 @@ def drop_privileges(service: Directives, uid: int, gid: int) -> None:
         resource.setrlimit(kind, (limit, limit))
     bounding = _capabilities(service["CapabilityBoundingSet"])
     ambient = _capabilities(service.get("AmbientCapabilities", []))
+    if service.get("PrivateUsers") == ["yes"]:
+        _leave_users_behind(uid, gid)
     for number in range(64):
         if number not in bounding and LIBC.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) and number == 0:
             raise OSError("capabilities cannot be dropped")
@@ -148,6 +151,29 @@ def _expand(name: str) -> frozenset[str]:
     )
     names = [line.strip() for line in listing.stdout.splitlines()[1:]]
     return frozenset().union(*(_expand(each) for each in names if each and not each.startswith("#")))
+
+
+def _leave_users_behind(uid: int, gid: int) -> None:
+    """A user namespace in which only root and the service's own user and group exist."""
+    ready, told = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        os.read(ready[0], 1)
+        for kind, number in (("uid", uid), ("gid", gid)):
+            with open(f"/proc/{os.getppid()}/{kind}_map", "w") as file:
+                file.write(f"0 0 1\n{number} {number} 1\n")
+        os.write(told[1], b"x")
+        os._exit(0)
+    if LIBC.unshare(CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), "unshare")
+    os.write(ready[1], b"x")
+    os.close(told[1])
+    mapped = os.read(told[0], 1)
+    os.waitpid(child, 0)
+    if not mapped:
+        raise OSError("the user namespace got no users")
+    for descriptor in (*ready, told[0]):
+        os.close(descriptor)
 
 
 def _capabilities(lines: list[str]) -> set[int]:

@@ -178,6 +178,7 @@ def test_without_its_capability_the_service_has_no_port_69(office: Office, place
     for unit, wanted in ((SERVICE, 0), (ACTIVATED, 1)):
         done = office.network.run("srv", [*place.sandboxed(unit), sys.executable, "-c", code])
         assert done.returncode == wanted, done.stderr
+    assert "PermissionError" in done.stderr
 
 
 def test_the_sandbox_knows_every_directive(place: Place, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ DONE_HERE = frozenset({
     "User", "Group", "UMask", "NoNewPrivileges", "AmbientCapabilities", "CapabilityBoundingSet",
     "LimitNOFILE", "LimitCORE", "StateDirectory", "LogsDirectory", "ProtectSystem", "ProtectHome",
     "PrivateTmp", "PrivateMounts", "PrivateDevices", "DevicePolicy", "PrivateIPC", "ProtectKernelTunables",
-    "ProtectControlGroups", "ProtectHostname", "ProtectProc", "ProcSubset", "LockPersonality",
+    "PrivateUsers", "ProtectControlGroups", "ProtectHostname", "ProtectProc", "ProcSubset", "LockPersonality",
     "MemoryDenyWriteExecute", "RestrictSUIDSGID", "RestrictNamespaces", "SystemCallArchitectures",
     "SystemCallFilter", "SystemCallErrorNumber", "RestrictAddressFamilies",
 })  # fmt: skip
@@ -90,7 +90,7 @@ def make_files(service: Directives, folder: Path, state: Path, logs: Path) -> di
         show(kept[path], target, is_folder=path.is_dir() if path.exists() else not _is_socket(kept[path]))
     _devices()
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=invisible,subset=pid")
-    set_read_only("/", writable=("/tmp", "/var/tmp", "/dev", *map(str, places.values())))
+    set_read_only("/", writable=("/tmp", "/var/tmp", "/dev", "/proc", *map(str, places.values())))
     for path in places.values():
         os.chown(path, UID, GID)
     return {key: str(path) for key, path in places.items()}
