@@ -32,7 +32,8 @@ BEHIND_SECONDS = 30.0
 
 
 class CatchingUp:
-    """Compares ``own`` with ``pictures`` (by group) and tells ``on_change`` the domains that differ.
+    """Compares ``own`` with ``pictures`` (by group) and tells ``on_change`` the domains that differ, and
+    ``on_turn`` when other words count than before.
 
     Only groups that ``heeding`` follows are compared: another instance leads them and sees its directory.
     """
@@ -43,12 +44,14 @@ class CatchingUp:
         pictures: Mapping[int, Picture],
         heeding: Heeding,
         on_change: Callable[[frozenset[str]], None],
+        on_turn: Callable[[], None],
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._own = own
         self._pictures = pictures
         self._heeding = heeding
         self._on_change = on_change
+        self._on_turn = on_turn
         self._log = log
         self._pace = Pace()
         self._open: set[Place] = set()
@@ -88,6 +91,7 @@ class CatchingUp:
     async def _turn(self) -> None:
         if self._heeding.note():
             self.compare(None)
+            self._on_turn()
         differing = await self._differing_domains() if self._own.is_ready else frozenset()
         due = self._pace.due(differing, asyncio.get_running_loop().time())
         if due:

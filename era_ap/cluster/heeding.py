@@ -78,6 +78,10 @@ class Heeding:
         """Whether another instance keeps this part, so that we may learn from it."""
         return group != self.leads and self.is_shown(group)
 
+    def follows_all(self) -> bool:
+        """Whether other instances keep all parts, so that they tell us of every change."""
+        return bool(self._parts) and all(map(self.is_followed, self._parts))
+
     def is_heeded(self, group: int) -> bool:
         """Whether what this part says of a MAC counts."""
         looked = self._directory.looked()
@@ -86,12 +90,13 @@ class Heeding:
         return looked < self._shown_at.get(group, float("-inf")) + LATE_SECONDS
 
     def note(self) -> bool:
-        """Remember which parts are shown and heeded now; whether that is another one than before."""
-        shown = frozenset(group for group in self._parts if self.is_shown(group))
+        """Remember which parts are followed and heeded now; whether these are others than before."""
+        shown = [group for group in self._parts if self.is_shown(group)]
         self._shown_at.update(dict.fromkeys(shown, self._directory.clock()))
-        before, self._before = self._before, (shown, frozenset(filter(self.is_heeded, self._parts)))
-        self.turns += before != self._before
-        return before != self._before
+        now = frozenset(filter(self.is_followed, shown)), frozenset(filter(self.is_heeded, self._parts))
+        before, self._before = self._before, now
+        self.turns += before != now
+        return before != now
 
     def age(self, group: int) -> float | None:
         """Seconds since the part was shown last, None if that was never."""

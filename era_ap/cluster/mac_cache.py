@@ -22,7 +22,7 @@ from era_ap.cluster.publisher import Publisher
 from era_ap.cluster.sweeping import keep_swept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import structlog
 
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from era_ap.cluster.rows import GroupOf, Place
     from era_ap.cluster.view import Term
     from era_ap.directory.model import AccountKey
+    from era_ap.health import Looks
 
-__all__ = ["Directory", "GroupStatus", "MacCache", "Sharing", "status_of"]
+__all__ = ["Directory", "GroupStatus", "MacCache", "Sharing", "looked_at", "status_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class MacCache:
     """The cache of all groups; a ``Follower`` of the coordinator.
 
     ``own.apply`` is for every change of the directory, ``own.replaced`` for a part of the index that was.
-    ``on_change`` is told domains that others have seen change and we have not; it may tell one again.
+    ``on_change`` is told domains that others have seen change and we have not; it may be told one again.
+    ``on_fresh`` is told whether others watch the directory for us, so that we need not look often.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class MacCache:
         sharing: Sharing,
         *,
         on_change: Callable[[frozenset[str]], None],
+        on_fresh: Callable[[bool], None] = lambda _: None,
         wall: Callable[[], float],
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
@@ -89,7 +92,14 @@ class MacCache:
         self.holding.hold(sharing.groups)
         self.keeping = Keeping(self.holding.pictures)
         self.heeding = Heeding(ensemble, coordinator, self.holding.readers, directory)
-        self.catching_up = CatchingUp(own, self.holding.pictures, self.heeding, on_change, log)
+        self.catching_up = CatchingUp(
+            own,
+            self.holding.pictures,
+            self.heeding,
+            on_change,
+            lambda: on_fresh(self.heeding.follows_all()),
+            log,
+        )
         self.publisher = Publisher(
             ensemble,
             sharing.group,
@@ -152,8 +162,7 @@ class MacCache:
 
     def is_fresh(self) -> bool:
         """Whether other instances watch the directory for us, so that we need not look often."""
-        groups = self.holding.readers
-        return bool(groups) and all(map(self.heeding.is_followed, groups))
+        return self.heeding.follows_all()
 
     # --- what happens
 
@@ -167,6 +176,14 @@ class MacCache:
 
     def _on_published(self, group: int, numbers: frozenset[int], changed: Difference) -> None:
         self.catching_up.compare({(group, number) for number in numbers}, changed.domains)
+
+
+def looked_at(looks: Mapping[str, Looks]) -> float | None:
+    """When all sources of a directory were read last (see ``Directory``), None while one never was."""
+    at = [each.good_at for each in looks.values()]
+    return (
+        min(known) if (known := [each for each in at if each is not None]) and len(known) == len(at) else None
+    )
 
 
 def status_of(cache: MacCache) -> tuple[GroupStatus, ...]:

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from era_ap.cluster.contract import Ensemble, Operation
     from era_ap.cluster.view import Term
 
-BATCH_BYTES = 400 * 1024
-"""Data of one transaction; with the index it stays below half of what a server takes (1 MiB)."""
+BATCH_BYTES = 256 * 1024
+"""Data of one transaction. A server takes 1 MiB; less keeps the waiting of everything else short."""
+
+LEAST_BYTES = 16 * 1024
+"""Where servers are slow, transactions shrink down to this before they are given up in time."""
 
 BATCH_NODES = 256
 SLICE_SECONDS = 0.005
@@ -95,6 +98,7 @@ class Publisher:
         self._sees = sees
         self._wall = wall
         self._log = log
+        self._batch_bytes = BATCH_BYTES
         self._dirty: set[int] = set()
         self._woken = asyncio.Event()
         self._leading: asyncio.Task[None] | None = None
@@ -102,6 +106,7 @@ class Publisher:
     def lead(self, term: Term) -> None:
         """Publish in this term from now on."""
         self.stand_back()
+        self._batch_bytes = BATCH_BYTES
         self._leading = asyncio.ensure_future(self._lead(term))
 
     def stand_back(self) -> None:
@@ -127,6 +132,7 @@ class Publisher:
                 if not self.problem:
                     self._log.warning("MAC cache not written; it is tried again", detail=str(error))
                 self.problem = str(error)
+                self._batch_bytes = max(LEAST_BYTES, self._batch_bytes // 2)
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
                 self._log.exception("defect while writing the MAC cache")
@@ -199,7 +205,7 @@ class Publisher:
         async for number in _in_slices(changed):
             operation = self._operation(held, number, changed[number])
             weight = len(operation.data) if isinstance(operation, Create | Put) else 0
-            if batch and (size + weight > BATCH_BYTES or len(batch) == BATCH_NODES):
+            if batch and (size + weight > self._batch_bytes or len(batch) == BATCH_NODES):
                 if not in_flux:
                     during = [
                         IN_FLUX if place in changed else each for place, each in enumerate(held.digests)

@@ -11,7 +11,7 @@ import structlog
 
 from era_ap.cluster import publisher as module
 from era_ap.cluster.buckets import BUCKETS, bucket_of_mac
-from era_ap.cluster.contract import Check, Create, Delete, Operation, Put
+from era_ap.cluster.contract import Check, Create, Delete, Operation, Put, UnavailableError
 from era_ap.cluster.publisher import Publisher, bucket_path, index_path
 from era_ap.cluster.sealing import open_index
 from era_ap.cluster.view import Term, epoch_path
@@ -409,6 +409,25 @@ def test_a_defect_does_not_end_the_publishing() -> None:
     assert [entry["event"] for entry in logged if entry["log_level"] == "error"] == [
         "defect while writing the MAC cache"
     ]
+
+
+def test_transactions_shrink_until_slow_servers_take_them() -> None:
+    async def test() -> None:
+        one = Instance(Servers(), Rows(rows(20_000)))
+        commit = one.client.commit
+
+        async def slow(*operations: Operation) -> None:
+            if sum(len(each.data) for each in operations if isinstance(each, Create | Put)) > 60_000:
+                raise UnavailableError("no answer in time")
+            await commit(*operations)
+
+        one.client.commit = slow  # type: ignore[method-assign]
+        term = one.lead()
+        await one.settled(10.0)
+        one.check(term)
+        assert one.publisher.problem == ""
+
+    run(test())
 
 
 # --- what a leader sees

@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
-from era_ap.cluster.mac_cache import Directory, MacCache, Sharing, status_of
+from era_ap.cluster.mac_cache import Directory, MacCache, Sharing, looked_at, status_of
 from era_ap.cluster.rows import GroupOf
 from era_ap.cluster.view import Term
 from era_ap.directory.index import DirectoryIndex
 from era_ap.directory.model import Account, AccountKey, Device, Domain
 from era_ap.directory.part import Part
 from era_ap.directory.source import Change
+from era_ap.health import Looks
 from tests.cached_macs import begin_term, published
 from tests.fake_ensemble import Servers
 from tests.virtual_time import run
@@ -96,6 +97,7 @@ class Instance:
         self.leads = False
         self.looked: float | None = None
         self.looks: list[tuple[float, frozenset[str] | None]] = []
+        self.paces: list[bool] = []
         loop = asyncio.get_running_loop()
         groups, group_of = site.sharing
         self.cache = MacCache(
@@ -104,6 +106,7 @@ class Instance:
             Directory(self.index, lambda: self.looked, loop.time),
             Sharing(group, groups, group_of),
             on_change=self.look,
+            on_fresh=self.paces.append,
             wall=lambda: 1e9,
             log=structlog.get_logger(),
         )
@@ -387,11 +390,15 @@ def test_others_watch_for_us_while_a_leader_that_sees_does() -> None:
         one._polling.cancel()
         await asyncio.sleep(30)
         assert not two.cache.is_fresh()  # nothing is known of the leader's directory any more
+        assert two.paces[-2:] == [True, False]
         one.look()
         await asyncio.sleep(2)
         assert two.cache.is_fresh()
         two.client.suspend()
         assert not two.cache.is_fresh()
+        await asyncio.sleep(2)
+        assert two.paces[-3:] == [False, True, False]
+        assert not any(one.paces)
 
     run(test())
 
@@ -463,6 +470,12 @@ def test_domains_that_move_to_another_group_leave_nothing_behind() -> None:
             assert {row.key for row in published(site.servers, group)[1]} == owned
 
     run(test())
+
+
+def test_all_sources_must_have_been_looked_at() -> None:
+    assert looked_at({}) is None
+    assert looked_at({"one": Looks(5.0), "two": Looks(None)}) is None
+    assert looked_at({"one": Looks(5.0), "two": Looks(3.0)}) == 3.0
 
 
 def test_a_group_without_a_leader_leaves_the_looking_to_us() -> None:
