@@ -180,10 +180,8 @@ class MacCache:
 
 def looked_at(looks: Mapping[str, Looks]) -> float | None:
     """When all sources of a directory were read last (see ``Directory``), None while one never was."""
-    at = [each.good_at for each in looks.values()]
-    return (
-        min(known) if (known := [each for each in at if each is not None]) and len(known) == len(at) else None
-    )
+    at = [each.good_at for each in looks.values() if each.good_at is not None]
+    return min(at) if at and len(at) == len(looks) else None
 
 
 def status_of(cache: MacCache) -> tuple[GroupStatus, ...]:
