@@ -13,13 +13,14 @@ import select
 import socket
 import struct
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.python.failure import Failure
 
@@ -39,6 +40,8 @@ _MAX_SEGMENTS: Final = 64
 _MAX_BURST: Final = 65000
 _NO_OFFLOAD: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
 _REMEMBERED_LOCALS: Final = 1024
+_CAUGHT_ROOM: Final = 4096
+_LOOPBACK: Final[Mapping[int, str]] = MappingProxyType({socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"})
 _SLICE: Final = 0.005
 _BATCH: Final = 256
 
@@ -64,13 +67,15 @@ class Local:
 class Listener:
     """A bound socket that knows of each datagram where it came to. Raises OSError if it cannot be bound.
 
-    ``sock`` is used instead of a new one: somebody else has bound it already (socket activation).
+    ``options`` are those of ``sharing``: instances of the same user may share the port, and the kernel gives
+    each peer to one of them. ``sock`` is used instead of a new one: somebody else has bound it already.
     """
 
     def __init__(
-        self, address: str, port: int, *, reuse_port: bool = False, sock: socket.socket | None = None
+        self, address: str, port: int, *, options: Sequence[int] = (), sock: socket.socket | None = None
     ) -> None:
-        sock = sock or _bound(address, port, reuse_port=reuse_port)
+        own = sock is None
+        sock = sock or _bound(address, port, options)
         name = sock.getsockname()
         wildcard = name[0] in ("0.0.0.0", "::")  # noqa: S104 - the operator's choice, not a default
         sock.setblocking(False)
@@ -78,6 +83,7 @@ class Listener:
         if wildcard:
             _ask_for_local(sock, sock.family)
         self.family: int = sock.family
+        self._is_own = own
         self._sock = sock
         self._fixed = None if wildcard else Local(name[0], name[3] if len(name) == 4 else 0)
         self._locals: dict[bytes, Local] = {}
@@ -112,6 +118,41 @@ class Listener:
                 self._sock.sendmsg((data,), local.control, 0, peer)
             else:
                 self._sock.sendto(data, peer)
+
+    def withdraw(self) -> bool:
+        """Get no more datagrams, so that other instances do; True if what came before can still be read.
+
+        False where somebody else has bound the socket: what is there is for who gets it next.
+        """
+        if self._is_own:
+            here = self.address[0] if self._fixed is not None else _LOOPBACK[self.family]
+            with contextlib.suppress(OSError):  # a socket with a peer hears that one only: itself
+                self._sock.connect((here, *self.address[1:]))
+        return self._is_own
+
+    def share(self) -> None:
+        """Let sockets with a peer of their own use this port too (see ``beside``)."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    def beside(self, peer: Peer, local: Local) -> tuple[socket.SocketType, list[tuple[bytes, Peer]]]:
+        """A socket of this port that hears ``peer`` only, and what of others it caught before it did.
+
+        Raises OSError; all sockets of the port must ``share`` it.
+        """
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        sock = socket.SocketType(self.family, kind)
+        caught: list[tuple[bytes, Peer]] = []
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(local.endpoint(self.family, self.port))
+            sock.connect(peer)
+            with contextlib.suppress(OSError):
+                while True:
+                    caught.append(sock.recvfrom(_CAUGHT_ROOM))
+        except OSError:
+            sock.close()
+            raise
+        return sock, caught
 
     def close(self) -> None:
         """Give the port back; may be called again."""
@@ -258,14 +299,39 @@ def send_segmented(sock: socket.SocketType, datagrams: Sequence[bytes]) -> bool:
     return True
 
 
-def _bound(address: str, port: int, *, reuse_port: bool) -> socket.socket:
+SHARED: Final = (socket.SO_REUSEPORT,)
+
+
+def sharing(address: str, port: int, *, beside: bool) -> tuple[tuple[int, ...], bool]:
+    """The socket options to bind a port with that instances share, and whether another one has it already.
+
+    ``beside``: transfers have sockets of their own on the port, of other instances too; a stranger that says
+    SO_REUSEADDR is not told from these. Raises OSError if the port is somebody's who does not share it.
+    """
+    if not port:
+        return (), False  # a port that the kernel chooses is to be nobody else's
+    attempts = [((), False), (SHARED, True)]
+    if beside:
+        attempts.append(((socket.SO_REUSEADDR, socket.SO_REUSEPORT), True))
+    for number, (options, others) in enumerate(attempts, 1):
+        try:
+            _bound(address, port, options).close()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or number == len(attempts):
+                raise
+        else:
+            return options or SHARED, others
+    raise AssertionError("one of the attempts succeeds or raises")
+
+
+def _bound(address: str, port: int, options: Sequence[int]) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in options:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
         if address in ("0.0.0.0", "::"):  # noqa: S104 - before anything can arrive
             _ask_for_local(sock, family)
         sock.bind(socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM)[0][4])

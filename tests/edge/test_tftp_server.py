@@ -22,6 +22,7 @@ from era_ap.errors import Reason, Refused
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Subject
 from era_ap.tftp.server import Policy, TftpServer, TransferReport, UploadPolicy
 from era_ap.tftp.server.service import SinkThreads
+from era_ap.udp import Local
 
 CONFIG = b"line of a file\n" * 100  # 1500 octets: 512, 512, 476
 ERROR_NOT_FOUND = b"\0\5\0\1File not found\0"
@@ -79,6 +80,11 @@ class Bench:
         )
         self.sockets: list[socket.socket] = []
         self.port = self.server.listen("127.0.0.1", 0)[1]
+        self.server.serve()
+
+    def join(self) -> None:
+        """Serve on what was listened to since."""
+        self.reactor.removeReader(self.server.hub)
         self.server.serve()
 
     def close(self) -> None:
@@ -593,6 +599,103 @@ def test_a_taken_port_is_an_oserror(make: Make) -> None:
     bench = make()
     with pytest.raises(OSError, match="in use"):
         bench.server.listen("127.0.0.1", bench.port)
+
+
+# --- one port, several instances
+
+
+def shared(make: Make, count: int = 2, policy: Policy | None = None) -> list[Bench]:
+    """Instances that share a port; they work one by one, as told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    benches = [make(policy) for _ in range(count)]
+    for bench in benches:
+        bench.port = bench.server.listen("127.0.0.1", port)[1]
+        bench.join()
+    return benches
+
+
+def test_instances_share_the_port_and_each_phone_has_one_of_them(make: Make) -> None:
+    benches = shared(make, 3)
+    phones = [benches[0].phone() for _ in range(60)]
+    for phone in phones:
+        phone.sock.sendto(b"\0\1a.cfg\0octet\0", ("127.0.0.1", benches[0].port))
+    for bench in benches:
+        bench.work()
+    assert [len(phone.heard()) for phone in phones] == [1] * 60
+    assert all(5 < bench.server.transfers < 55 for bench in benches)
+
+
+def test_who_comes_later_gets_nothing_before_it_serves(make: Make) -> None:
+    (first,) = shared(make, 1)
+    late = make()
+    late.server.listen("127.0.0.1", first.port)
+    phones = [first.phone() for _ in range(32)]
+    assert [len(phone.ask()) for phone in phones] == [1] * 32
+    late.join()
+    for phone in (first.phone() for _ in range(32)):
+        phone.ask()
+    late.work()
+    assert late.server.transfers > 4
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(single_port=True)], ids=["own ports", "single port"])
+def test_no_request_and_no_transfer_is_lost_when_one_of_two_stops(make: Make, policy: Policy) -> None:
+    leaving, staying = shared(make, 2, policy)
+    running = [leaving.phone() for _ in range(20)]
+    for phone in running:
+        phone.sock.sendto(b"\0\1a.cfg\0octet\0", ("127.0.0.1", leaving.port))
+    leaving.work()
+    staying.work()
+    queued = [leaving.phone() for _ in range(200)]
+    for phone in queued:
+        phone.sock.sendto(b"\0\1a.cfg\0octet\0", ("127.0.0.1", leaving.port))
+    done: list[bool] = []
+    leaving.server.drain(10.0).addCallback(done.append)
+    later = [leaving.phone() for _ in range(50)]
+    for phone in later:
+        phone.sock.sendto(b"\0\1a.cfg\0octet\0", ("127.0.0.1", leaving.port))
+
+    def both(sends: Callable[[Phone], object]) -> None:
+        for phone in running + queued + later:
+            sends(phone)
+        for bench in (leaving, staying):
+            bench.pass_time(0.05)
+
+    both(lambda _: None)
+    assert [phone.heard() for phone in running + queued + later] == [[b"\0\3\0\1" + CONFIG[:512]]] * 270
+    for number in (1, 2, 3):
+        ack = b"\0\4" + bytes([0, number])
+        both(lambda phone, ack=ack: phone.sock.sendto(ack, phone.tid))
+        if number < 3:
+            assert [len(phone.heard()) for phone in running + queued + later] == [1] * 270
+    assert done == [True]
+    assert len(leaving.ended) + len(staying.ended) == 270
+    assert {report.reason for bench in (leaving, staying) for report in bench.ended} == {Reason.STATIC}
+    assert len(staying.ended) >= 50
+
+
+def test_a_transfer_on_the_main_port_survives_a_new_instance(make: Make) -> None:
+    (first,) = shared(make, 1, Policy(single_port=True))
+    phones = [first.phone() for _ in range(40)]
+    for phone in phones:
+        assert len(phone.ask()) == 1
+    second = make(Policy(single_port=True))
+    second.server.listen("127.0.0.1", first.port)
+    second.join()
+    assert [len(phone.ack(1)) for phone in phones] == [1] * 40
+
+
+def test_what_is_caught_before_a_channel_is_connected_is_not_lost(make: Make) -> None:
+    bench = make(Policy(single_port=True))
+    phone = bench.phone()
+    listener = bench.server._main._listeners[0]
+    local = Local("127.0.0.1", 0)
+    bench.server._channels._on_caught(b"\0\1a.cfg\0octet\0", phone.sock.getsockname(), local, listener)
+    assert phone.heard() == []
+    bench.reactor.advance(0)
+    assert phone.heard() == [b"\0\3\0\1" + CONFIG[:512]]
 
 
 # --- uploads

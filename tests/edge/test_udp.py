@@ -13,12 +13,15 @@ from twisted.python.failure import Failure
 
 from era_ap.udp import (
     RECEIVE_BUFFER,
+    SHARED,
     Hub,
     Listener,
+    Local,
     connected,
     enlarge_receive_buffer,
     path_limit,
     send_segmented,
+    sharing,
 )
 
 WHERE = [
@@ -74,14 +77,115 @@ def test_ipv6_and_ipv4_share_a_port_number_as_two_sockets() -> None:
     four.close()
 
 
+def free_port(address: str = "127.0.0.1") -> int:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
 def test_a_port_is_shared_only_where_both_want_it() -> None:
-    first = Listener("127.0.0.1", 0, reuse_port=True)
-    second = Listener("127.0.0.1", first.port, reuse_port=True)
+    port = free_port()
+    assert sharing("127.0.0.1", port, beside=False) == (SHARED, False)
+    first = Listener("127.0.0.1", port, options=SHARED)
+    assert sharing("127.0.0.1", port, beside=False) == (SHARED, True)
+    second = Listener("127.0.0.1", port, options=SHARED)
     second.close()
     with pytest.raises(OSError) as caught:
-        Listener("127.0.0.1", first.port)
+        Listener("127.0.0.1", port)
     assert caught.value.errno == errno.EADDRINUSE
     first.close()
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_strangers_port_is_not_shared(beside: bool) -> None:
+    stranger = Listener("127.0.0.1", 0)
+    with pytest.raises(OSError) as caught:
+        sharing("127.0.0.1", stranger.port, beside=beside)
+    assert caught.value.errno == errno.EADDRINUSE
+    stranger.close()
+
+
+def test_a_port_that_the_kernel_chooses_is_nobody_elses() -> None:
+    assert sharing("127.0.0.1", 0, beside=True) == ((), False)
+
+
+def test_another_instances_transfers_on_the_port_are_told_apart(sockets: list[socket.socket]) -> None:
+    port = free_port()
+    first = Listener("127.0.0.1", port, options=SHARED)
+    first.share()
+    phone = client(sockets, "127.0.0.1")
+    sock, _ = first.beside(phone.getsockname(), Local("127.0.0.1", 0))
+    options, others = sharing("127.0.0.1", port, beside=True)
+    assert others
+    second = Listener("127.0.0.1", port, options=options)
+    for each in (first, second, sock):
+        each.close()
+
+
+def read_all(listener: Listener) -> list[bytes]:
+    found = []
+    while (got := listener.receive(100)) is not None:
+        found.append(got[0])
+    return found
+
+
+@pytest.mark.parametrize(("address", "to"), WHERE)
+def test_who_withdraws_gets_nothing_new_and_loses_nothing(
+    sockets: list[socket.socket], address: str, to: str
+) -> None:
+    port = free_port(address)
+    leaving, staying = (Listener(address, port, options=SHARED) for _ in range(2))
+    clients = [client(sockets, to) for _ in range(64)]
+    for sock in clients:
+        sock.sendto(b"before", (to, port))
+    assert leaving.withdraw()
+    for sock in clients:
+        sock.sendto(b"after", (to, port))
+    left, stayed = read_all(leaving), read_all(staying)
+    assert 0 < left.count(b"before") < 64
+    assert left.count(b"before") + stayed.count(b"before") == 64
+    assert (left.count(b"after"), stayed.count(b"after")) == (0, 64)
+    leaving.close()
+    for sock in clients:
+        sock.sendto(b"again", (to, port))
+    assert read_all(staying) == [b"again"] * 64
+    staying.close()
+
+
+def test_a_socket_of_somebody_elses_is_not_withdrawn(sockets: list[socket.socket]) -> None:
+    given = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    given.bind(("127.0.0.1", 0))
+    listener = Listener("", 0, sock=given)
+    assert not listener.withdraw()
+    client(sockets, "127.0.0.1").sendto(b"x", ("127.0.0.1", listener.port))
+    assert read_all(listener) == [b"x"]
+    listener.close()
+
+
+@pytest.mark.parametrize(("address", "to"), WHERE)
+def test_a_socket_beside_the_main_one_hears_its_peer_only(
+    sockets: list[socket.socket], address: str, to: str
+) -> None:
+    listener = Listener(address, 0)
+    phone, other = client(sockets, to), client(sockets, to)
+    phone.sendto(b"hello", (to, listener.port))
+    got = listener.receive(100)
+    assert got is not None
+    _, peer, local = got
+    with pytest.raises(OSError, match="in use"):
+        listener.beside(peer, local)
+    listener.share()
+    sock, caught = listener.beside(peer, local)
+    assert caught == []
+    phone.sendto(b"mine", (to, listener.port))
+    other.sendto(b"another", (to, listener.port))
+    assert sock.recv(100) == b"mine"
+    assert read_all(listener) == [b"another"]
+    sock.send(b"answer")
+    assert phone.recvfrom(100)[1][:2] == (to, listener.port)
+    sock.close()
+    listener.close()
 
 
 def test_the_receive_buffer_is_as_large_as_the_kernel_lets_us(sockets: list[socket.socket]) -> None:

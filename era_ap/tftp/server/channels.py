@@ -1,15 +1,19 @@
 """The way to one peer: a transfer port of its own, or the main port for all.
 
-Owns the two kinds of channel and which one a transfer gets. Does not own what goes through them.
+Owns the kinds of channel and which one a transfer gets. On the main port each has a connected socket too:
+instances that share the port never get each other's ACKs, whoever comes or goes. Where the system refuses
+that, the main socket serves all. Does not own what goes through them.
 """
 
 from __future__ import annotations
 
+import errno
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from era_ap.tftp.options import MAX_BLKSIZE, MIN_BLKSIZE
-from era_ap.tftp.server.ports import Guard, TransferPorts
+from era_ap.tftp.server.ports import TransferPorts
 from era_ap.udp import connected, path_limit, send_segmented
 
 if TYPE_CHECKING:
@@ -22,23 +26,23 @@ if TYPE_CHECKING:
     from era_ap.udp import Hub, Listener, Local, Peer
 
 _HEADER: Final = 4
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class OwnPort:
-    """A connected socket of the transfer's own (RFC 1350 section 4).
+    """A connected socket of the transfer's own (RFC 1350 section 4), on a port of its own or on the main one.
 
     ``send`` and ``receive`` are the socket's: OSError, of which ConnectionRefusedError says that the peer's
     port is closed.
     """
 
-    __slots__ = ("_guard", "_hub", "_offload", "_ports", "_sock", "receive", "send")
+    __slots__ = ("_hub", "_offload", "_release", "_sock", "receive", "send")
     is_shared = False
 
-    def __init__(self, sock: SocketType, guard: Guard, ports: TransferPorts, hub: Hub) -> None:
+    def __init__(self, sock: SocketType, hub: Hub, release: Callable[[float], None]) -> None:
         self._sock = sock
-        self._guard = guard
-        self._ports = ports
         self._hub = hub
+        self._release = release
         self._offload = True
         self.send: Callable[[bytes], object] = sock.send
         self.receive: Callable[[int], bytes] = sock.recv
@@ -60,7 +64,7 @@ class OwnPort:
         """Give socket and port back."""
         self._hub.remove(self._sock.fileno())
         self._sock.close()
-        self._ports.release(self._guard, now)
+        self._release(now)
 
 
 class SharedPort:
@@ -95,11 +99,17 @@ class SharedPort:
 
 
 class Channels:
-    """Makes channels and keeps the transfer ports of each local address."""
+    """Makes channels and keeps the transfer ports of each local address.
 
-    def __init__(self, hub: Hub, rng: random.Random) -> None:
+    ``on_caught`` gets what of others came to a channel on the main port before it was connected.
+    """
+
+    def __init__(
+        self, hub: Hub, rng: random.Random, on_caught: Callable[[bytes, Peer, Local, Listener], None]
+    ) -> None:
         self._hub = hub
         self._rng = rng
+        self._on_caught = on_caught
         self._ports: dict[tuple[int, Local, range | None], TransferPorts] = {}
 
     def open(self, asked: Asked, policy: Policy, wish: Wish) -> tuple[OwnPort | SharedPort, int]:
@@ -107,12 +117,22 @@ class Channels:
         listener, local, peer = asked.listener, asked.local, asked.peer
         measured = wish.blksize is not None
         if policy.single_port:
-            limit = self._probe(listener.family, local, peer) if measured else MAX_BLKSIZE
-            return SharedPort(listener, peer, local), limit
-        ports = self._of(listener.family, local, policy.tid_ports)
-        sock, guard = ports.acquire(peer)
+            try:
+                sock, caught = listener.beside(peer, local)
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    raise
+                limit = self._probe(listener.family, local, peer) if measured else MAX_BLKSIZE
+                return SharedPort(listener, peer, local), limit
+            for data, other in caught:
+                self._on_caught(data, other, local, listener)
+            release: Callable[[float], None] = _nothing
+        else:
+            ports = self._of(listener.family, local, policy.tid_ports)
+            sock, guard = ports.acquire(peer)
+            release = partial(ports.release, guard)
         limit = _block(path_limit(sock, listener.family)) if measured else MAX_BLKSIZE
-        return OwnPort(sock, guard, ports, self._hub), limit
+        return OwnPort(sock, self._hub, release), limit
 
     def close_idle(self, now: float) -> bool:
         """Give back ports without transfers; whether any are left."""
@@ -142,6 +162,10 @@ class Channels:
             return _block(path_limit(sock, family))
         finally:
             sock.close()
+
+
+def _nothing(_now: float) -> None:
+    """The main port stays."""
 
 
 def _block(payload: int) -> int:

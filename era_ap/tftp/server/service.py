@@ -19,9 +19,10 @@ from era_ap.errors import Reason
 from era_ap.tftp.server.answers import Answers
 from era_ap.tftp.server.channels import Channels
 from era_ap.tftp.server.intake import Intake
+from era_ap.tftp.server.listening import MainSockets
 from era_ap.tftp.server.starting import Starter
 from era_ap.tftp.server.table import Table
-from era_ap.udp import Hub, Listener, Peer
+from era_ap.udp import Hub
 
 if TYPE_CHECKING:
     import socket
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
     from era_ap.admission import Admission
     from era_ap.provisioning.request import Opener
     from era_ap.tftp.server.contract import Policy, TransferReport
+    from era_ap.udp import Peer
 
-_REQUESTS_A_TURN: Final = 64
-_REQUEST_ROOM: Final = 4096
 _SWEEP: Final = 0.025
 _SWEEP_A_TRANSFER: Final = 1e-5
 _REST: Final = 1.0
@@ -118,7 +118,12 @@ class TftpServer:
         self.hub = Hub(clock, on_error)
         self._threads = SinkThreads(reactor)
         self._table = Table()
-        self._channels = Channels(self.hub, random.Random())
+        # Not at once: a request is being dealt with when something else is caught.
+        self._channels = Channels(
+            self.hub,
+            random.Random(),
+            lambda *caught: reactor.callLater(0, self._intake.receive, *caught, clock()),
+        )
         self._answers = Answers(admission, on_end, on_error)
         starter = Starter(
             self._table, self._channels, self._answers, run=self._threads.run, clock=clock, on_error=on_error
@@ -126,30 +131,32 @@ class TftpServer:
         self._intake = Intake(
             opener, policy, self._answers, starter, self._table, run=self._threads.run, clock=clock
         )
-        self._listeners: list[Listener] = []
+        self._main = MainSockets(self.hub, self._intake.receive, self._watch)
+        self._main.share(policy.single_port)
         self._timer = SweepTimer(reactor, self._sweep)
         self._drained: Deferred[bool] | None = None
         self._drain_end = 0.0
 
-    def listen(
-        self, address: str = "", port: int = 0, *, reuse_port: bool = False, sock: socket.socket | None = None
-    ) -> Peer:
+    def listen(self, address: str = "", port: int = 0, *, sock: socket.socket | None = None) -> Peer:
         """Take requests at ``address`` (``0.0.0.0``, ``::`` or one of ours), or from the bound ``sock``.
 
-        Tells where. Raises OSError.
+        Tells where. Instances of the same user share a port; one that comes later begins when it serves.
+        Raises OSError.
         """
-        listener = Listener(address, port, reuse_port=reuse_port, sock=sock)
-        self._listeners.append(listener)
-        self.hub.add(listener.fileno(), lambda now: self._take_requests(listener, now))
-        return listener.address
+        return self._main.listen(address, port, sock)
 
     def serve(self) -> None:
-        """Begin to answer; requests that came to the bound sockets before wait in their buffers until now."""
+        """Begin to answer; requests that came to the bound sockets before wait in their buffers until now.
+
+        Raises OSError if a port that could be shared cannot be any more.
+        """
+        self._main.join()
         self._reactor.addReader(self.hub)
 
     def replace(self, policy: Policy, admission: Admission | None = None) -> None:
         """Other limits from now on; running transfers keep theirs."""
         self._intake.policy = policy
+        self._main.share(policy.single_port)
         if admission is not None:
             self._answers.admission = admission
 
@@ -166,13 +173,15 @@ class TftpServer:
     def drain(self, limit: float) -> Deferred[bool]:
         """Take nothing new, let what runs end: True when all did, False when ``limit`` seconds passed.
 
-        Main sockets stay open only as long as answers may have to leave from them.
+        What waits in the main sockets is answered; they stay open only as long as answers may have to leave
+        from them.
         """
-        self._intake.accepting = False
-        self._close_unneeded()
         drained: Deferred[bool] = Deferred()
         self._drained = drained
         self._drain_end = self._clock() + limit
+        if not any(session.is_shared for session in self._table):
+            self._main.withdraw(self._clock())
+        self._close_unneeded()
         self._timer.arm(len(self._table))
         return drained
 
@@ -185,18 +194,11 @@ class TftpServer:
         self._finish_drain(False)
         self._reactor.removeReader(self.hub)
         self._channels.close()
-        for listener in self._listeners:
-            listener.close()
+        self._main.close()
         self.hub.close()
         self._threads.stop()
 
-    def _take_requests(self, listener: Listener, now: float) -> None:
-        receive, take = listener.receive, self._intake.receive
-        for _ in range(_REQUESTS_A_TURN):
-            got = receive(_REQUEST_ROOM)
-            if got is None:
-                break
-            take(got[0], got[1], got[2], listener, now)
+    def _watch(self) -> None:
         if self._timer.resting and self._intake.is_busy:
             self._timer.arm(len(self._table))
 
@@ -206,22 +208,20 @@ class TftpServer:
         self._intake.expire(now)
         ports_left = self._channels.close_idle(now)
         busy = self._intake.is_busy
-        if not self._intake.accepting:
+        if self._drained is not None:
             self._close_unneeded()
-        if self._drained is not None and (not busy or now >= self._drain_end):
-            self._finish_drain(not busy)
+        done = self._main.is_read and not busy
+        if self._drained is not None and (done or now >= self._drain_end):
+            self._finish_drain(done)
         if busy or self._drained is not None:
             self._timer.arm(len(self._table))
         elif ports_left:
             self._timer.rest()
 
     def _close_unneeded(self) -> None:
-        if self._intake.pending or any(session.is_shared for session in self._table):
-            return
-        for listener in self._listeners:
-            self.hub.remove(listener.fileno())
-            listener.close()
-        self._listeners.clear()
+        self._intake.accepting = not self._main.is_read
+        if not (self._intake.accepting or self._intake.pending or any(s.is_shared for s in self._table)):
+            self._main.close()
 
     def _finish_drain(self, done: bool) -> None:
         drained, self._drained = self._drained, None
