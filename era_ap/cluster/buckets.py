@@ -125,7 +125,7 @@ class Bucket:
     def rows(self) -> Iterator[Row]:
         """All rows, in order."""
         payload, layout, count = self.payload, self._layout, self._layout.rows
-        names = self._names()
+        names = self.domains()
         macs = (int.from_bytes(self._mac(place), "big") for place in range(count))
         owners = struct.unpack_from(f">{count}H", payload, layout.owners)
         lines = struct.unpack_from(f">{count}I", payload, layout.lines)
@@ -139,7 +139,7 @@ class Bucket:
         layout, count = self._layout, self._layout.settings
         owners = struct.unpack_from(f">{count}H", self.payload, layout.setting_owners)
         digests = struct.unpack_from(f">{count}I", self.payload, layout.setting_digests)
-        return dict(zip(map(self._names().__getitem__, owners), digests, strict=True))
+        return dict(zip(map(self.domains().__getitem__, owners), digests, strict=True))
 
     def _mac(self, place: int) -> bytes:
         at = _HEADER.size + place * _MAC
@@ -164,7 +164,8 @@ class Bucket:
     def _name_lengths(self) -> bytes:
         return self.payload[self._layout.name_lengths : self._layout.texts]
 
-    def _names(self) -> list[str]:
+    def domains(self) -> list[str]:
+        """All domains that rows or settings are of, sorted."""
         ends = accumulate(self._name_lengths(), initial=self._layout.texts)
         return [self.payload[begin:end].decode() for begin, end in pairwise(ends)]
 
@@ -216,7 +217,7 @@ def unpack(payload: bytes) -> Bucket:
 def _check(bucket: Bucket, layout: _Layout) -> None:
     rows = list(bucket.rows())
     settings = bucket.settings()
-    names = bucket._names()
+    names = bucket.domains()
     ends = bucket._logins + sum(bucket._login_lengths(layout.rows))
     if ends != len(bucket.payload):
         raise DamagedError("not as long as it says")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from era_ap.cluster.picture import Difference, Picture, digest_of
+from era_ap.cluster.picture import Picture, digest_of
 from era_ap.cluster.reader import Reader
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from era_ap.cluster.contract import Ensemble
     from era_ap.cluster.own_rows import OwnRows
 
-    OnChange = Callable[[int, frozenset[int], Difference], None]
+    OnChange = Callable[[int, frozenset[int], frozenset[str]], None]
 
 
 class Holding:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from era_ap.cluster.contract import Ensemble
     from era_ap.cluster.coordinator import Coordinator
-    from era_ap.cluster.picture import Difference
     from era_ap.cluster.rows import GroupOf, Place
     from era_ap.cluster.view import Term
     from era_ap.directory.model import AccountKey
@@ -174,8 +173,8 @@ class MacCache:
         self.publisher.poke(number for group, number in touched if group == self._sharing.group)
         self.catching_up.wake()
 
-    def _on_published(self, group: int, numbers: frozenset[int], changed: Difference) -> None:
-        self.catching_up.compare({(group, number) for number in numbers}, changed.domains)
+    def _on_published(self, group: int, numbers: frozenset[int], domains: frozenset[str]) -> None:
+        self.catching_up.compare({(group, number) for number in numbers}, domains)
 
 
 def looked_at(looks: Mapping[str, Looks]) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from era_ap.cluster.buckets import BUCKETS, EMPTY, bucket_of_mac
+from era_ap.cluster.buckets import BUCKETS, EMPTY, bucket_of_mac, pack
 from era_ap.cluster.sealing import IN_FLUX
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes that one picture may take: ten million MACs. What a hostile writer puts beyond is not held."""
+
+_NOTHING = pack((), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,6 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.macs or self.domains)
-
-    def __or__(self, other: Difference) -> Difference:
-        return Difference(self.macs | other.macs, self.domains | other.domains)
 
 
 def difference(before: Bucket | None, after: Bucket | None) -> Difference:
@@ -81,14 +80,17 @@ class Picture:
             if digest not in (digest_of(bucket), IN_FLUX)
         )
 
-    def put(self, number: int, bucket: Bucket | None) -> Difference:
-        """Hold another version of a bucket; says what changed by it."""
+    def put(self, number: int, bucket: Bucket | None) -> frozenset[str]:
+        """Hold another version of a bucket; returns the domains in which it differs."""
         before = self.buckets[number]
         self.buckets[number] = bucket
+        if digest_of(before) == digest_of(bucket):
+            return frozenset()
         self.bytes += _size(bucket) - _size(before)
-        changed = difference(before, bucket)
-        self.revision += bool(changed)
-        return changed
+        self.revision += 1
+        if before is None or bucket is None:  # the same, but cheaper: much comes, or goes, at once
+            return frozenset((before or bucket or _NOTHING).domains())
+        return difference(before, bucket).domains
 
     def room(self, number: int, bucket: Bucket) -> bool:
         """Whether ``bucket`` may be held in place of what is there."""

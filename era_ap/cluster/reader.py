@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from era_ap.cluster.buckets import EMPTY, DamagedError
 from era_ap.cluster.contract import UnavailableError
-from era_ap.cluster.picture import Difference, Picture
+from era_ap.cluster.picture import Picture
 from era_ap.cluster.publisher import bucket_path, index_path
 from era_ap.cluster.sealing import open_bucket, open_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     import structlog
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from era_ap.cluster.view import Term
 
     Nearby = Callable[[int, int, bytes], Bucket | None]
-    OnChange = Callable[[int, frozenset[int], Difference], None]
+    OnChange = Callable[[int, frozenset[int], frozenset[str]], None]
 
 FETCHERS = 8
 RETRY_SECONDS = 0.5
@@ -44,7 +44,7 @@ class Reader:
     ``damaged`` what could not be read, with the reason.
 
     ``nearby`` gives a bucket of that group, number and digest if this instance has an equal one already.
-    ``on_change`` is told the numbers of the buckets that changed and what differs.
+    ``on_change`` is told the group, the numbers of the buckets that changed, and the domains that did.
     """
 
     def __init__(
@@ -128,25 +128,25 @@ class Reader:
     async def _fetch_all(self, index: Index, numbers: tuple[int, ...]) -> None:
         """Fetch these buckets, ``FETCHERS`` at a time; what was fetched counts even if others fail."""
         rest = iter(numbers)
-        changed: dict[int, Difference] = {}
+        changed: dict[int, frozenset[str]] = {}
 
         async def work() -> None:
             for number in rest:
-                difference = await self._fetch(number, index.digests[number])
-                if difference:
-                    changed[number] = difference
+                domains = await self._fetch(number, index.digests[number])
+                if domains:
+                    changed[number] = domains
                 await asyncio.sleep(0)
 
         workers = (work() for _ in range(min(FETCHERS, len(numbers))))
         ends = await asyncio.gather(*workers, return_exceptions=True)
         if changed:
-            self._on_change(self.group, frozenset(changed), _sum(changed.values()))
+            self._on_change(self.group, frozenset(changed), frozenset().union(*changed.values()))
         for end in ends:
             if end is not None:
                 raise end
 
-    async def _fetch(self, number: int, digest: bytes) -> Difference:
-        """Take over one bucket; says what differs from before."""
+    async def _fetch(self, number: int, digest: bytes) -> frozenset[str]:
+        """Take over one bucket; returns the domains in which it differs."""
         if digest == EMPTY:
             return self.picture.put(number, None)
         bucket = self._nearby(self.group, number, digest)
@@ -156,10 +156,10 @@ class Reader:
                 bucket = open_bucket(node.data) if node is not None else None
             except DamagedError as error:
                 self._note(f"bucket {number}", str(error))
-                return Difference()
+                return frozenset()
             if bucket is not None and not self.picture.room(number, bucket):
                 self._note(f"bucket {number}", "there is no room for more")
-                return Difference()
+                return frozenset()
         self._note(f"bucket {number}", "")
         return self.picture.put(number, bucket)
 
@@ -173,10 +173,3 @@ class Reader:
             self._log.error(
                 "MAC cache not readable", group=self.group, what=what, detail=problem, advice=advice
             )
-
-
-def _sum(differences: Collection[Difference]) -> Difference:
-    return Difference(
-        frozenset().union(*(each.macs for each in differences)),
-        frozenset().union(*(each.domains for each in differences)),
-    )

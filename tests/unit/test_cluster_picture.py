@@ -45,15 +45,14 @@ def test_a_mac_that_moves_concerns_both_domains() -> None:
     assert found == Difference(frozenset({MAC}), frozenset({"a.example.com", "b.example.com"}))
 
 
-def test_differences_add_up() -> None:
-    both = Difference(frozenset({1}), frozenset({"a"})) | Difference(frozenset({2}), frozenset({"b"}))
-    assert both == Difference(frozenset({1, 2}), frozenset({"a", "b"}))
-
-
 def test_a_picture_knows_its_owners() -> None:
     picture = Picture()
     assert picture.owners(MAC) == ()
-    assert picture.put(NUMBER, pack([ROW], {})).macs == {MAC}
+    assert picture.put(NUMBER, pack([ROW], {"c": 1})) == {"a.example.com", "c"}
+    assert picture.put(NUMBER, pack([ROW], {"c": 2})) == {"c"}
+    assert picture.put(NUMBER, None) == {"a.example.com", "c"}
+    assert picture.put(NUMBER, None) == frozenset()
+    picture.put(NUMBER, pack([ROW], {}))
     assert picture.owners(MAC) == (ROW,)
     assert picture.owners(MAC + 1) == ()
 
