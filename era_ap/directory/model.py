@@ -71,16 +71,17 @@ class Domain:
 
 
 def read_account(
-    domain: str, login: str, document: object, *, origin: str, revision: str
+    domain: str, login: str, document: object, *, origin: str, revision: str, is_text: bool = False
 ) -> tuple[Account | None, tuple[Problem, ...]]:
     """The account that ``document`` describes, None if it is unusable as a whole, and all findings.
 
     ``domain`` and ``login`` are what the document's place says; fields of these names must agree.
-    A device that cannot be read is a problem of its own, the other devices go on.
+    A device that cannot be read is a problem of its own, the other devices go on. ``is_text`` says that every
+    scalar of the document is text already: it is then taken as it is and must not change afterwards.
     """
     key = AccountKey(domain, login)
     found = Findings(origin, str(key))
-    fields = _read_fields(document, found)
+    fields = document if is_text and isinstance(document, dict) else _read_fields(document, found)
     if fields is None or not _agrees(fields, key, found):
         return None, tuple(found.problems)
     opts, ext = _section(fields, "opts", found), _section(fields, "ext", found)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from era_ap.directory.model import AccountKey
     from era_ap.directory.sql_database import Session
 
-PAGE = 2000
+PAGE = 1000
 
 _ACCOUNT = (
     sipusers.c.domain,

@@ -8,9 +8,11 @@ anew. Does not own queries (``sql_pages``), limits (``sql_database``) nor being 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from era_ap.config.database_url import SqlKind
@@ -100,7 +102,8 @@ class SqlSource:
             now = self._position(found)
             self.whole = before is None or found is None or found.own_token != before.token
             if before is None or self.whole:
-                await self._read_all(session, take)
+                with _seldom_collected():
+                    await self._read_all(session, take)
             elif now.revision != before.revision or self._recheck:
                 await self._read_news(session, take, before.revision, domains)
         if self.whole or domains is None:
@@ -239,6 +242,17 @@ def _parse_domains(rows: Sequence[Any], origin: str) -> Parsed[Domain]:
         else:
             clean.append(name)
     return values, findings, clean
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """A million short-lived documents, none of them in a cycle, would set off thousands of collections."""
+    usual = gc.get_threshold()
+    gc.set_threshold(max(usual[0], 50_000), *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 async def _ahead(pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
