@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 
 from era_ap.cluster.buckets import Bucket, Row, bucket_of_mac, pack
 from era_ap.cluster.contract import Create, Put
@@ -57,7 +58,13 @@ def begin_term(servers: Servers, session: int, group: int = GROUP, number: int =
             servers.apply(session, (Create(folder),))
     servers.apply(session, (Put(path, b"{}") if path in servers.nodes else Create(path, b"{}"),))
     node = servers.nodes[path]
-    return Term(group, "ap1", number or node.version + 1, node.version, node.mzxid)
+    return term_of(group, number or node.version + 1, node.version, node.mzxid)
+
+
+def term_of(group: int, number: int, version: int, zxid: int) -> Term:
+    """A term, whatever else there is to say of one."""
+    known = {"group": group, "leader": "ap1", "number": number, "version": version, "zxid": zxid}
+    return Term(**known | {each.name: 4.0 for each in fields(Term) if each.name not in known})  # type: ignore[arg-type]
 
 
 def published(servers: Servers, group: int = GROUP) -> tuple[Index | None, set[Row]]:

@@ -128,19 +128,21 @@ class Reader:
     async def _fetch_all(self, index: Index, numbers: tuple[int, ...]) -> None:
         """Fetch these buckets, ``FETCHERS`` at a time; what was fetched counts even if others fail."""
         rest = iter(numbers)
-        changed: dict[int, frozenset[str]] = {}
+        changed: set[int] = set()
+        domains: set[str] = set()
 
         async def work() -> None:
             for number in rest:
-                domains = await self._fetch(number, index.digests[number])
-                if domains:
-                    changed[number] = domains
+                found = await self._fetch(number, index.digests[number])
+                if found:
+                    changed.add(number)
+                    domains.update(found)
                 await asyncio.sleep(0)
 
         workers = (work() for _ in range(min(FETCHERS, len(numbers))))
         ends = await asyncio.gather(*workers, return_exceptions=True)
         if changed:
-            self._on_change(self.group, frozenset(changed), frozenset().union(*changed.values()))
+            self._on_change(self.group, frozenset(changed), frozenset(domains))
         for end in ends:
             if end is not None:
                 raise end

@@ -38,6 +38,7 @@ from era_ap.directory.index import DirectoryIndex
 from era_ap.directory.model import Account, AccountKey, Device, Domain
 from era_ap.directory.part import Part
 from era_ap.directory.source import Change
+from tests.cached_macs import term_of
 from tests.cluster import ensemble as servers
 
 GROUP = 1
@@ -136,6 +137,8 @@ class Worker:
         for change in directory(self.options.macs, self.options.domains):
             part.apply(change)
         self.index.replace(part)
+        gc.collect()
+        gc.freeze()  # as the daemon does
         built, index = time.monotonic() - begin, resident()
         self.lag.take()
         begin = time.monotonic()
@@ -160,7 +163,7 @@ class Worker:
         await self.zookeeper.commit(Put(epoch_path(GROUP), b"1"))
         node = await self.zookeeper.read(epoch_path(GROUP))
         assert node is not None
-        term = Term(GROUP, "leader", 1, node.version, node.mzxid)
+        term = term_of(GROUP, 1, node.version, node.mzxid)
         base, begin = resident(), time.monotonic()
         transactions = []
         commit = self.zookeeper.commit
@@ -188,7 +191,7 @@ class Worker:
             "publish_mb": resident() - base,
             "lag_s": self.lag.take(),
             "raw_mb": self.reader.picture.bytes / 1e6,
-            "term": [term.group, term.leader, term.number, term.version, term.zxid],
+            "term": [term.group, term.number, term.version, term.zxid],
         }
 
     async def follow(self, term: list[Any]) -> dict[str, Any]:
@@ -196,7 +199,7 @@ class Worker:
         gc.collect()
         self.lag.take()
         base, begin = resident(), time.monotonic()
-        self.leaders[GROUP] = Term(*term)
+        self.leaders[GROUP] = term_of(*term)
         self.cache.start()
         while not self.cache.heeding.is_shown(GROUP):
             await asyncio.sleep(0.005)

@@ -12,8 +12,9 @@ from era_ap.cluster.coordinator import Coordinator
 from era_ap.cluster.heeding import LATE_SECONDS, SEES_SECONDS, Directory, Heeding
 from era_ap.cluster.view import Term
 from era_ap.directory.index import DirectoryIndex
+from tests.cached_macs import term_of
 
-TERM = Term(1, "ap2", 5, 4, 99)
+TERM = term_of(1, 5, 4, 99)
 
 
 class Part:
@@ -48,7 +49,7 @@ def no_leader(world: World) -> None:
 
 
 def another_leader(world: World) -> None:
-    world.coordinator.leaders = {1: Term(1, "ap3", 6, 5, 120)}
+    world.coordinator.leaders = {1: term_of(1, 6, 5, 120)}
 
 
 def not_all_here(world: World) -> None:

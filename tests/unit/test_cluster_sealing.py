@@ -22,7 +22,7 @@ from era_ap.cluster.sealing import (
     seal_bucket,
     seal_index,
 )
-from era_ap.cluster.view import Term
+from tests.cached_macs import term_of
 
 ROWS = [Row(0x001565000000 + number, "a.example.com", str(number), 1, number) for number in range(1000)]
 BUCKET = pack(ROWS, {"a.example.com": 7})
@@ -39,7 +39,7 @@ def test_an_index_is_read_back() -> None:
     for index in (INDEX, blind):
         assert open_index(seal_index(index)) == index
     assert INDEX.complete
-    term = Term(7, "ap1", 12, 3, 0x100000002)
+    term = term_of(7, 12, 3, 0x100000002)
     assert INDEX.is_of(term)
     assert not INDEX.is_of(replace(term, number=13))
     assert not INDEX.is_of(replace(term, zxid=1))
