@@ -1,20 +1,19 @@
-"""Reading of ``directory`` of a site: text, an object, or a list of these.
+"""Reading of ``directory`` of a site (text, an object, or a list of these) and of files of queries.
 
 Owns the forms, and that no two elements name the same place. Does not own the keys (``directory``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from era_ap.config import document
 from era_ap.config.database_url import is_database_url, read_url
 from era_ap.config.directory import DirectorySource, Queries, SqlDatabase, SqlShape, YamlFolder
 from era_ap.config.fields import PathField, Shape
-from era_ap.config.problems import DisagreementError, Findings, Location, shown
+from era_ap.config.problems import ConfigError, DisagreementError, Findings, Location, shown
 from era_ap.config.reading import validate
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from era_ap.errors import Problem, Reason
 
 _FORMS = "must be yaml:PATH, the URL of a database, an object with 'sql', or a list of these"
 
@@ -83,3 +82,23 @@ def _object(item: dict[str, object], findings: Findings, base: Path, at: Locatio
         cert_file=shape.cert_file,
         key_file=shape.key_file,
     )
+
+
+def parse_queries(text: str, origin: str) -> Queries:
+    """The queries of a file; raises ``ConfigError`` with every problem of it."""
+    try:
+        read = document.read(text)
+    except document.SyntaxProblem as problem:
+        where = f"{origin}:{problem.line}" if problem.line else origin
+        raise ConfigError((Problem(Reason.CONFIG_UNREADABLE, where, problem.sentence),)) from None
+    findings = Findings(origin, read.lines)
+    for at, sentence in read.findings:
+        findings.add(at, sentence)
+    queries: Queries | None = None
+    if isinstance(read.value, dict):
+        queries, _ = validate(Queries, read.value, findings, Path())
+    else:
+        findings.add((), f"a file of queries is a mapping with 'accounts', found {shown(read.value)}")
+    if findings.problems() or queries is None:
+        raise ConfigError(findings.problems())
+    return queries

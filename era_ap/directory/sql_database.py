@@ -154,6 +154,23 @@ class Session:
         async with self._limit(self._database.seconds * (MASS if mass else 1)):
             return (await self.connection.execute(statement, values)).all()
 
+    async def pages(
+        self, statement: Executable, values: Mapping[str, object] | None, size: int
+    ) -> AsyncIterator[tuple[Sequence[str], Sequence[Any]]]:
+        """The names of the columns with ``size`` rows at a time, from a cursor that the server keeps."""
+        seconds = self._database.seconds * MASS
+        async with self._limit(seconds):
+            result = await self.connection.stream(statement, values)
+        names = tuple(result.keys())
+        while True:
+            async with self._limit(seconds):
+                rows = await result.fetchmany(size)
+            yield names, rows
+            if len(rows) < size:
+                break
+        async with self._limit(seconds):
+            await result.close()
+
     async def run(
         self,
         statement: Executable,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from era_ap.config.database_url import SqlKind
 from era_ap.directory.model import Account, AccountKey, Domain
-from era_ap.directory.source import PIECE, Change
+from era_ap.directory.source import Change
 from era_ap.directory.sql_database import Database
 from era_ap.directory.sql_failures import UPGRADE
 from era_ap.directory.sql_listen import Listener
@@ -32,6 +32,7 @@ from era_ap.directory.sql_pages import (
     removed,
     standing,
 )
+from era_ap.directory.sql_pieces import News, pieces
 from era_ap.directory.sql_rows import AccountRow, DomainRow, read_account_row, read_domain_row
 from era_ap.directory.sql_schema import SchemaState, state_of
 from era_ap.errors import Problem, Reason, Refused, Severity
@@ -134,13 +135,13 @@ class SqlSource:
         async for rows in _ahead(all_domains(session)):
             empty = False
             found = await self._parsed(_parse_domains, rows)
-            await self._hand_over(_News([], [], found, []), take)
+            await self._hand_over(News([], [], found, []), take)
         if empty:
             detail = f"{self.name}: holds no domain; what was known stays in service"
             raise Refused(Reason.DIRECTORY_UNAVAILABLE, detail)
         async for rows in _ahead(all_accounts(session)):
             accounts = await self._parsed(_parse_accounts, rows)
-            await self._hand_over(_News(accounts, [], [], []), take)
+            await self._hand_over(News(accounts, [], [], []), take)
         take(Change(problems=self._problems()))
 
     async def _read_news(
@@ -162,16 +163,16 @@ class SqlSource:
         async for rows in changed_domains(session, since, names):
             found += await self._parsed(_parse_domains, rows)
         accounts = await self._parsed(_parse_accounts, await accounts_of(session, self._recheck))
-        news = _News(accounts, gone, found, gone_domains)
+        news = News(accounts, gone, found, gone_domains)
         async for rows in _ahead(changed_accounts(session, since, names)):
             news.accounts.extend(await self._parsed(_parse_accounts, rows))
             if len(news.accounts) > PAGE:
                 await self._hand_over(news, take)
-                news = _News([], [], [], [])
+                news = News([], [], [], [])
         await self._hand_over(news, take)
 
-    async def _hand_over(self, news: _News, take: Callable[[Change], None]) -> None:
-        for piece in _pieces(news, self._problems()):
+    async def _hand_over(self, news: News, take: Callable[[Change], None]) -> None:
+        for piece in pieces(news, self._problems()):
             take(piece)
             await asyncio.sleep(0)
 
@@ -190,27 +191,6 @@ class SqlSource:
             detail = f"the database {self._state.value}"
             return (Problem(Reason.DIRECTORY_UNAVAILABLE, self.name, detail, Severity.WARNING), *found)
         return found
-
-
-class _News(NamedTuple):
-    accounts: list[Account]
-    removed: list[AccountKey]
-    domains: list[Domain]
-    removed_domains: list[str]
-
-
-def _pieces(news: _News, problems: tuple[Problem, ...]) -> Iterator[Change]:
-    number = 0
-    while any(len(each) > number * PIECE for each in news):
-        part = slice(number * PIECE, (number + 1) * PIECE)
-        yield Change(
-            tuple(news.accounts[part]),
-            tuple(news.removed[part]),
-            tuple(news.domains[part]),
-            tuple(news.removed_domains[part]),
-            problems,
-        )
-        number += 1
 
 
 def _parse_accounts(rows: Sequence[Any], origin: str) -> Parsed[Account]:
