@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from era_ap.config.roles import PnpUrlProto
 from era_ap.directory.index import Conflict
 from era_ap.errors import Reason, Refused
+from era_ap.provisioning.ownership import owner_of
 from era_ap.sip.decision import Owner, PhoneList, Policy
 from era_ap.sip.responder import Responder, Surroundings
 from era_ap.sip.server import PnpServer
@@ -151,12 +152,10 @@ class Discovery:
 
 
 def _owner_of(provisioner: Provisioner, mac: str) -> Owner | Reason:
-    directory = provisioner.directory
-    if directory is None:
-        return Reason.DIRECTORY_UNAVAILABLE
-    phone = directory.phone_of(mac)
-    if phone is None:
-        return Reason.MAC_UNKNOWN
+    try:
+        phone = owner_of(mac, provisioner.directory, provisioner.elsewhere)
+    except Refused as refused:
+        return refused.reason
     if isinstance(phone, Conflict):
         return Reason.MAC_CONFLICT
     account, device = phone.lines[0]

@@ -70,7 +70,7 @@ class Kept:
 
     reply: Content | Refusal | StaticHit
     until: float
-    revisions: tuple[int, int]
+    revisions: tuple[int, int, int]
     files: tuple[str, ...] = ()
     sources: Sources | None = None
 

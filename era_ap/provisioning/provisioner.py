@@ -16,6 +16,7 @@ from era_ap.provisioning.kept import Kept, KeptAnswers, Key, Sources, StaticHit
 from era_ap.provisioning.language import Kind
 from era_ap.provisioning.logins import login_of
 from era_ap.provisioning.names import MaskTable, builtin_masks, compile_mask
+from era_ap.provisioning.ownership import Alone
 from era_ap.provisioning.render import render
 from era_ap.provisioning.request import Content, Refusal, Subject
 from era_ap.provisioning.resolution import Resolution, resolve
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from era_ap.directory.model import Domain
     from era_ap.provisioning.catalogue import Catalogue
     from era_ap.provisioning.language import Template
+    from era_ap.provisioning.ownership import Elsewhere
     from era_ap.provisioning.request import FileRequest
     from era_ap.provisioning.scoping import Rules
     from era_ap.provisioning.trust import Trust
@@ -57,7 +59,8 @@ class Provisioner:
     """Answers requests from the catalogue and the directory in service.
 
     ``addresses`` gives the known addresses of a host name (None: not known yet). Catalogue and directory
-    are None until their first load; assign to swap them. Without ``trust`` everybody is trusted.
+    are None until their first load; assign to swap them, as ``elsewhere``, what other instances have seen of
+    the directory. Without ``trust`` everybody is trusted.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Provisioner:
         self.addresses = addresses
         self.catalogue: Catalogue | None = None
         self.directory: DirectoryIndex | None = None
+        self.elsewhere: Elsewhere = Alone()
         self._gate = Gatekeeper(
             trust, lambda mac: login_of(mac, self.rules.master_domain, self.directory, self.catalogue)
         )
@@ -151,13 +155,14 @@ class Provisioner:
         """
         sources = (self.catalogue, self.directory, self.mask_table())
         if request is None:
-            found = resolve(name, *sources)
+            found = resolve(name, *sources, elsewhere=self.elsewhere)
         else:
             found = resolve(
                 name,
                 *sources,
                 query=request.query,
                 mac_hint=request.mac_hint,
+                elsewhere=self.elsewhere,
                 admit=self._gate.admission(request),
             )
         if found.refusal is not None and found.refusal.reason is Reason.NO_MASK:
@@ -194,10 +199,11 @@ class Provisioner:
 
     # --- keeping
 
-    def _revisions(self) -> tuple[int, int]:
+    def _revisions(self) -> tuple[int, int, int]:
         return (
             self.catalogue.revision if self.catalogue is not None else -1,
             self.directory.revision if self.directory is not None else -1,
+            self.elsewhere.revision,
         )
 
     def _is_good(self, kept: Kept, key: Key, now: float) -> bool:
@@ -215,6 +221,7 @@ class Provisioner:
             self.mask_table(),
             query=key.query,
             mac_hint=key.mac_hint,
+            elsewhere=self.elsewhere,
         )
         if found.template is None or self._sources(found, kept.files) != kept.sources:
             return False

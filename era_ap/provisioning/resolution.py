@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from era_ap.directory.index import Conflict, Phone
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.names import normalise
+from era_ap.provisioning.ownership import Alone, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.names import MaskTable, NameMatch
+    from era_ap.provisioning.ownership import Elsewhere
 
 
 _BARE_MAC = re.compile(
@@ -30,6 +32,7 @@ _BARE_MAC = re.compile(
     re.IGNORECASE,
 )
 
+_ALONE = Alone()
 _SCRIPTS = frozenset({"php", "cgi", "asp", "aspx", "jsp"})
 _MAIN = ("", "cfg", "xml", "htm", "txt")
 
@@ -70,16 +73,18 @@ def resolve(
     *,
     query: str = "",
     mac_hint: str = "",
+    elsewhere: Elsewhere = _ALONE,
     admit: Callable[[Resolution], None] = lambda _: None,
 ) -> Resolution:
     """Follow spec 5 from a name to a static file or a template; a refusal is in the result, never raised.
 
-    ``query`` and ``mac_hint`` count only where no mask fits the name. ``admit`` is called as soon as it is
-    known whose file is wanted, before anything is looked up; it may raise ``Refused``.
+    ``query`` and ``mac_hint`` count only where no mask fits the name. ``elsewhere`` is what other instances
+    have seen of the directory. ``admit`` is called as soon as it is known whose file is wanted, before
+    anything is looked up; it may raise ``Refused``.
     """
     found = Resolution(name)
     try:
-        _find(found, catalogue, directory, masks, query, mac_hint, admit)
+        _find(found, catalogue, directory, masks, query, mac_hint, elsewhere, admit)
     except Refused as refusal:
         found.refusal = refusal
     return found
@@ -92,6 +97,7 @@ def _find(
     masks: MaskTable,
     query: str,
     mac_hint: str,
+    elsewhere: Elsewhere,
     admit: Callable[[Resolution], None],
 ) -> None:
     if found.name.strip(" /\\") or not (query or mac_hint):
@@ -109,7 +115,7 @@ def _find(
         found.mac_beside = True
         admit(found)
     if found.mac:
-        _find_phone(found, directory)
+        _find_phone(found, directory, elsewhere)
     mask = found.match.mask if found.match is not None else None
     if mask is not None and mask.template is not None:
         found.candidates = (mask.template,)
@@ -149,22 +155,11 @@ def _take_hint(found: Resolution, no_mask: Refused, masks: MaskTable, query: str
     return bool(mac_hint)
 
 
-def _find_phone(found: Resolution, directory: DirectoryIndex | None) -> None:
-    if directory is None:
-        raise Refused(Reason.DIRECTORY_UNAVAILABLE, "no scan of the directory has succeeded yet")
-    found.owner = directory.phone_of(found.mac)
-    if found.owner is None:
-        raise _unknown(found.mac, directory)
+def _find_phone(found: Resolution, directory: DirectoryIndex | None, elsewhere: Elsewhere) -> None:
+    found.owner = owner_of(found.mac, directory, elsewhere)
     if isinstance(found.owner, Conflict):
         claimants = ", ".join(str(key) for key in found.owner.keys)
         raise Refused(Reason.MAC_CONFLICT, f"{found.mac} is claimed by {claimants}")
-
-
-def _unknown(mac: str, directory: DirectoryIndex) -> Refused:
-    reason = directory.why_unknown(mac)
-    if reason is Reason.MAC_UNKNOWN:
-        return Refused(reason, f"no account lists the MAC {mac}")
-    return Refused(reason, f"no account that is known here lists the MAC {mac}, but not all are known")
 
 
 def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:

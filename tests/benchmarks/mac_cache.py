@@ -203,7 +203,7 @@ class Worker:
         self.cache.start()
         while not self.cache.heeding.is_shown(GROUP):
             await asyncio.sleep(0.005)
-        seconds = time.monotonic() - begin
+        seconds, lag = time.monotonic() - begin, self.lag.take()
         gc.collect()
         asked = [f"{0x001565000000 + number * 7:012x}" for number in range(0, self.options.macs, 97)][:10_000]
         begin = time.monotonic()
@@ -217,7 +217,7 @@ class Worker:
         return {
             "load_s": seconds,
             "load_mb": resident() - base,
-            "lag_s": self.lag.take(),
+            "lag_s": lag,
             "known_us": known * 1e6,
             "unknown_us": unknown * 1e6,
         }
