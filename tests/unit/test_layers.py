@@ -158,6 +158,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.cluster.reader",
         "era_ap.cluster.sweeping",
         "era_ap.cluster.access",
+        "era_ap.cluster.secret",
         "era_ap.cluster.session",
         "era_ap.cluster.survey",
         "era_ap.cluster.zookeeper",
