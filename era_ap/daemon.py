@@ -33,7 +33,8 @@ from era_ap.resolver import Resolver
 from era_ap.service import FileService
 from era_ap.settings import admission_policy, rules_of, tftp_policy, trust_policy
 from era_ap.site_key import read_keys
-from era_ap.store import StaticFiles
+from era_ap.state import State, folder_of
+from era_ap.static_files import StaticFiles
 from era_ap.tftp.server import TftpServer
 from era_ap.web.service import PhoneHttp
 
@@ -67,8 +68,10 @@ class Daemon:
         resolver = Resolver(book, time.monotonic, ext.dns)
         self._trust = Trust(trust_policy(role, read_keys(ext.key_file)), time.time)
         self._provisioner = Provisioner(rules_of(site, role), book.addresses, self._trust)
-        self._feeds = Feeds(site, role, self._provisioner, book, resolver, self._log)
         self._statics = StaticFiles(site.storage, storage_seconds=ext.storage_seconds)
+        self._state = State(folder_of(site, role), role.name, site.site, self._log)
+        parts = (self._provisioner, book, resolver, self._log)
+        self._feeds = Feeds(site, role, *parts, statics=self._statics, state=self._state)
         self._service = FileService(self._provisioner, self._statics, book, resolver, clock=time.monotonic)
         self._admission = Admission(admission_policy(role))
         # Who asks by multicast may forge his source; that must not close TFTP and HTTP to somebody else.
@@ -99,7 +102,11 @@ class Daemon:
         )
 
     def bind(self) -> None:
-        """Bind the sockets; raises ``OSError``, whose text says all, where a port is taken."""
+        """Claim the role and bind the sockets.
+
+        Raises ``OSError``, whose text says all, where a port is taken, ``Refused`` where the role is.
+        """
+        self._state.claim()
         self._bind_tftp()
         self._http.bind()
 
@@ -159,6 +166,8 @@ class Daemon:
         limit = self._role.ext.drain_seconds
         transfers = self._tftp.drain(limit).asFuture(asyncio.get_running_loop())
         await asyncio.gather(transfers, self._http.drain(limit))
+        await self._feeds.stop()
+        await self._state.stop()
 
     def close(self) -> None:
         """End everything at once and write what is left to write."""
@@ -168,6 +177,7 @@ class Daemon:
         if self._watchdog is not None:
             self._watchdog.cancel()
         self._feeds.close()
+        self._state.close()
         self._service.close()
         self._statics.close()
         self._log.info("stopped")
@@ -204,9 +214,13 @@ class Daemon:
 
 def _needs_restart(before: tuple[Site, ApRole], after: tuple[Site, ApRole]) -> list[str]:
     """Keys that changed and take effect only at the next start."""
-    site_keys = ("site", "storage", "directory", "zookeeper")
-    ext_keys = ("listen", "http_listen", "http_port", "https_port", "dns", "log", "journal")
-    changed = [key for key in site_keys if getattr(before[0], key) != getattr(after[0], key)]
+    site_keys = ("site", "storage", "sources", "zookeeper")
+    ext_keys = ("listen", "http_listen", "http_port", "https_port", "dns", "log", "journal", "state")
+    changed = [
+        "directory" if key == "sources" else key
+        for key in site_keys
+        if getattr(before[0], key) != getattr(after[0], key)
+    ]
     if before[1].tftp_port != after[1].tftp_port:
         changed.append("tftp_port")
     pnp_keys = ("enabled", "port", "answer_port")
@@ -225,8 +239,9 @@ async def _feed_watchdog(every: float) -> None:
 def run_daemon(path: Path, role_name: str) -> int:
     """Run the instance ``role_name`` of the site configuration at ``path`` until SIGTERM or SIGINT.
 
-    Returns 1 if a port cannot be bound, else ends the process: with 0 after an orderly stop, with 1 if a
-    second signal cut it short. Raises ``ConfigError``, also for a key or certificate that is not usable.
+    Returns 1 if a port cannot be bound or another process runs the role, else ends the process: with 0 after
+    an orderly stop, with 1 if a second signal cut it short. Raises ``ConfigError``, also for a key or
+    certificate that is not usable.
     """
     site = config.load(path)
     role = site.ap(role_name)
@@ -240,7 +255,7 @@ def run_daemon(path: Path, role_name: str) -> int:
         raise config.ConfigError((Problem(refused.reason, str(path), refused.detail),)) from None
     try:
         daemon.bind()
-    except OSError as error:
+    except (OSError, Refused) as error:
         daemon.close()
         sys.stderr.write(f"era-ap: {error}\n")
         return 1

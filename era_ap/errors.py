@@ -181,6 +181,7 @@ class Reason(enum.Enum):
     CONFIG_INVALID = ("config-invalid", Outcome.BROKEN, "A value of the site configuration is not usable.")
     KEY_FILE = ("key-file", Outcome.BROKEN, "The site's key cannot be read. Make one with 'openssl rand -hex 32' and give the same file to all instances.")
     ZOOKEEPER_PASSWORD = ("zookeeper-password", Outcome.BROKEN, "The password for ZooKeeper cannot be read: ext.zookeeper.password_file holds it in one line, readable by the daemon.")
+    ROLE_TAKEN = ("role-taken", Outcome.BROKEN, "Another process runs this role on this host. Stop it, or give this instance a name and an ext.state of its own.")
     TLS_FILES = ("tls-files", Outcome.BROKEN, "The certificate or its key cannot be used; both are PEM files and belong to each other.")
     CONFIG_UNKNOWN_KEY = ("config-unknown-key", Outcome.BROKEN, "The site configuration has a key that does not exist.")
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from era_ap import config
 from era_ap.directory.index import DirectoryIndex
+from era_ap.directory.part import Part
 from era_ap.errors import Problem, Refused
 from era_ap.provisioning.addresses import AddressBook
 from era_ap.provisioning.provisioner import Provisioner
 from era_ap.resolver import Resolver
-from era_ap.settings import directory_of, rules_of
+from era_ap.settings import rules_of, sources_of
 from era_ap.site_key import read_keys
 from era_ap.store import Store
 from era_ap.web.server import read_certificate
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from era_ap.config import ApRole, Site
+    from era_ap.directory.source import Change
 
     Progress = Callable[[str, int, int], None]
 
@@ -79,17 +81,36 @@ def load(path: Path, role: str | None, progress: Progress) -> Offline:
         problems.append(_unavailable(refused, site.storage))
     else:
         problems += provisioner.catalogue.problems if provisioner.catalogue else ()
-    index = DirectoryIndex()
-    try:
-        change = directory_of(site).scan(lambda done, total: progress("directory", done, total))
-    except Refused as refused:
-        problems.append(_unavailable(refused, site.directory_path))
-    else:
-        if change is not None:
-            index.apply(change)
-        provisioner.directory = index
-        problems += index.problems
+    provisioner.directory, found = asyncio.run(_load_directory(site, progress))
+    problems += found
     return Offline(site, ours, provisioner, book, store, tuple(problems))
+
+
+async def _load_directory(
+    site: Site, progress: Progress
+) -> tuple[DirectoryIndex | None, tuple[Problem, ...]]:
+    """The directory of all sources that can be read, None if none can, and all findings."""
+    sources = sources_of(site)
+    index = DirectoryIndex([source.name for source in sources])
+    problems: list[Problem] = []
+    for source in sources:
+        part = Part()
+
+        def take(change: Change, part: Part = part) -> None:
+            part.apply(change)
+            progress("directory", len(part.accounts), 0)
+
+        try:
+            await source.look(take)
+        except Refused as refused:
+            problems.append(_unavailable(refused, source.name))
+        else:
+            index.replace(part, source.name)
+            for _ in index.macs.crosscheck(source.name):
+                pass
+        await source.close()
+    is_loaded = len(problems) < len(sources)
+    return index if is_loaded else None, (*problems, *index.problems)
 
 
 def _key_problems(role: ApRole, origin: str) -> Iterator[Problem]:
@@ -102,6 +123,7 @@ def _key_problems(role: ApRole, origin: str) -> Iterator[Problem]:
             yield Problem(refused.reason, origin, refused.detail)
 
 
-def _unavailable(refused: Refused, place: Path) -> Problem:
-    detail = refused.detail.removeprefix(f"{place}: ") or refused.reason.advice
-    return Problem(refused.reason, str(place), detail)
+def _unavailable(refused: Refused, place: Path | str) -> Problem:
+    where = str(place).removeprefix("yaml:")
+    detail = refused.detail.removeprefix(f"{where}: ") or refused.reason.advice
+    return Problem(refused.reason, where, detail)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.provisioner import Provisioner
     from era_ap.provisioning.request import FileRequest, Reply
     from era_ap.resolver import Resolver
-    from era_ap.store import StaticFiles, StaticStream
+    from era_ap.static_files import StaticFiles, StaticStream
 
 INLINE_SECONDS = 0.02
 RENDER_SECONDS = 0.5

@@ -15,7 +15,9 @@ import psutil
 
 from era_ap.admission import AdmissionPolicy
 from era_ap.config import Missing
-from era_ap.directory.yaml_files import YamlFiles
+from era_ap.config.directory import YamlFolder
+from era_ap.directory.sql_source import SqlSource
+from era_ap.directory.yaml_source import YamlSource
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.request import Transport
 from era_ap.provisioning.scoping import Rules
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from era_ap.config import ApRole, Gate, Site
+    from era_ap.directory.source import Source
 
 
-def directory_of(site: Site) -> YamlFiles:
-    """The directory back end that the site configuration names."""
-    return YamlFiles(site.directory_path)
+def sources_of(site: Site) -> tuple[Source, ...]:
+    """The sources of the directory that the site configuration names, in its order."""
+    return tuple(
+        YamlSource(each.path) if isinstance(each, YamlFolder) else SqlSource(each) for each in site.sources
+    )
 
 
 def rules_of(site: Site, role: ApRole) -> Rules:

@@ -1,22 +1,18 @@
-"""The storage: watches its folders by polling and reads what changed; serves ready-made files (spec 2).
+"""The storage: watches its folders by polling and reads what changed (spec 2).
 
-Owns when a file counts as written (it rests), what happens while the storage is away (the last state stays),
-and the memory that keeps ready-made files from being read once for each phone. Does not own what files mean
-(``catalogue``) nor which may be touched (``storage_files``).
+Owns when a file counts as written (it rests), and what happens while the storage is away (the last state
+stays). Does not own what files mean (``catalogue``), which may be touched (``storage_files``), nor the
+content of ready-made files (``static_files``).
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.provisioning.catalogue import Snapshot, Stamp, StaticFile, TextFile, build
-from era_ap.provisioning.request import Content, Subject
-from era_ap.read_pool import ByteCache, ReadPool
 from era_ap.storage_files import Listing, list_folder, read_piece
 
 if TYPE_CHECKING:
@@ -28,10 +24,6 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 0.3
 YOUNG_SECONDS = 1.0
 MAX_TEXT = 1 << 20
-SMALL_FILE = 1 << 20
-PIECE = 256 * 1024
-SMALL_FILES_KEPT = 64 << 20
-PIECES_KEPT = 64 << 20
 
 TEMPLATES: Final = "templates"
 CONSTANTS: Final = "constants"
@@ -41,11 +33,19 @@ FOLDERS: Final = (TEMPLATES, CONSTANTS, CONFIGS)
 Seen = Stamp | tuple[Reason, str] | None
 
 
+class SavedFile(NamedTuple):
+    """A file of the storage as it was last seen; ``data`` is None where only its existence is known."""
+
+    stamp: Stamp
+    data: bytes | None
+
+
 class Store:
     """Watches the storage folder ``root`` for the site named ``site``; blocking, for one worker thread.
 
     A file is taken up when it looked the same for ``settle_seconds``, and only if it still does after it was
-    read; so with a scan every 0.5 s a change is in service after 0.3 to 1 s, and never by halves.
+    read; so with a scan every 0.5 s a change is in service after 0.3 to 1 s, and never by halves. ``files``
+    are those in service, for local state; the mapping is replaced, never changed.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class Store:
         self._away: dict[str, str] = {}
         self._built: tuple[object, ...] = ()
         self._version = 0
+        self._has_looked = False
+        self.files: Mapping[str, SavedFile] = {}
 
     def scan(self) -> Catalogue | None:
         """Look at everything; the new catalogue, or None if nothing changed since the last one.
@@ -79,7 +81,7 @@ class Store:
         Raises ``Refused`` (STORAGE_UNAVAILABLE) while no folder can be read or all are suddenly empty; what
         was returned before stays valid.
         """
-        first = self._catalogue is None
+        first = not self._has_looked
         seen = self._look()
         now = self._monotonic()
         if first:
@@ -91,11 +93,23 @@ class Store:
         if not first and built == self._built:
             return None
         self._built = built
-        catalogue = build(self._catalogue, self._snapshot())
-        if catalogue is self._catalogue:
-            return None
-        self._catalogue = catalogue
-        return catalogue
+        self._has_looked = True
+        before, catalogue = self._catalogue, self._build()
+        return None if catalogue is before else catalogue
+
+    def restore(self, files: Mapping[str, SavedFile]) -> Catalogue:
+        """Take ``files``, by place such as ``templates/T46S.cfg``, for what was seen last.
+
+        To be called before the first scan, which finds what has changed since.
+        """
+        for place, saved in files.items():
+            folder, _, path = place.partition("/")
+            if folder != CONFIGS:
+                if saved.data is None:
+                    continue
+                self._texts[place] = _text(path, saved.data)
+            self._taken[place] = saved.stamp
+        return self._build()
 
     def read(self, entry: StaticFile) -> bytes:
         """The whole of a ready-made file; blocking. Raises ``Refused`` (FILE_CHANGED, FILE_UNREADABLE …)."""
@@ -207,9 +221,19 @@ class Store:
             if refused.reason is Reason.FILE_UNREADABLE:
                 raise Refused(Reason.TEMPLATE_UNREADABLE, refused.detail) from refused
             raise
-        return TextFile(path, data, hashlib.sha256(data).hexdigest()[:16])
+        return _text(path, data)
 
     # --- what is in service
+
+    def _build(self) -> Catalogue:
+        catalogue = self._catalogue = build(self._catalogue, self._snapshot())
+        texts = {place: text.data for place, text in self._texts.items()}
+        self.files = {
+            place: SavedFile(what, texts.get(place))
+            for place, what in self._taken.items()
+            if isinstance(what, Stamp) and (place in texts or place.startswith(f"{CONFIGS}/"))
+        }
+        return catalogue
 
     def _snapshot(self) -> Snapshot:
         texts = self._texts
@@ -239,6 +263,10 @@ class Store:
         return Snapshot(templates, ours, statics, refused, (*problems, *missing))
 
 
+def _text(path: str, data: bytes) -> TextFile:
+    return TextFile(path, data, hashlib.sha256(data).hexdigest()[:16])
+
+
 def _of_site(site: str, constants: Mapping[str, TextFile]) -> tuple[TextFile | None, tuple[Problem, ...]]:
     """``<Site>.cfg``, in any letter case if that is unique; a warning if only other sites have files."""
     name = f"{site}.cfg"
@@ -252,145 +280,3 @@ def _of_site(site: str, constants: Mapping[str, TextFile]) -> tuple[TextFile | N
     there = ", ".join(sorted(constants))
     sentence = f"no {name} for this site, so it has no constants of its own; there are: {there}"
     return None, (Problem(Reason.CONSTANTS_INVALID, f"{CONSTANTS}/{name}", sentence, Severity.WARNING),)
-
-
-class StaticFiles:
-    """Ready-made files for many phones at once; ``root`` is the storage folder.
-
-    Small files are kept whole, of large ones the pieces in use; what several ask for at once is read once.
-    Reading is done in threads of its own; call the methods on the event loop. ``storage_seconds`` limits the
-    waiting for a piece of a large file.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        *,
-        pool: ReadPool | None = None,
-        storage_seconds: float = 1.5,
-        read: Callable[[Path, str, Stamp, int, int], bytes] = read_piece,
-    ) -> None:
-        self.storage_seconds = storage_seconds
-        self._root = root
-        self._read = read
-        self._pool = pool or ReadPool(time.monotonic)
-        self._small = ByteCache(SMALL_FILES_KEPT)
-        self._pieces = ByteCache(PIECES_KEPT)
-        self._reading: dict[tuple[StaticFile, int], Future[bytes]] = {}
-
-    def open(self, entry: StaticFile) -> Content | StaticStream | Future[Content | StaticStream]:
-        """The file, or a stream if it is large: at once where its beginning is in memory, else a promise.
-
-        The promise is the caller's own and may be cancelled; how long to wait for it is up to the caller. It
-        fails with ``Refused`` (STORAGE_BUSY, FILE_CHANGED, FILE_UNREADABLE, FILE_OUTSIDE …).
-        """
-        if entry.size > SMALL_FILE:
-            begin = self.piece(entry, 0)
-        else:
-            data = self.cached(entry)
-            begin = self._load(entry, 0, entry.size, self._small) if data is None else data
-        if isinstance(begin, bytes):
-            return self._opened(entry, begin)
-        promise: Future[Content | StaticStream] = Future()
-        begin.add_done_callback(lambda read: _pass_on(read, lambda data: self._opened(entry, data), promise))
-        return promise
-
-    def cached(self, entry: StaticFile) -> bytes | None:
-        """The whole of a small file if it is in memory; the storage need not be there for it."""
-        return b"" if entry.size == 0 else self._small.get((entry, 0))
-
-    def piece(self, entry: StaticFile, number: int) -> bytes | Future[bytes]:
-        """Piece ``number`` of ``PIECE`` bytes, or a promise shared by all who want it."""
-        data = self._pieces.get((entry, number))
-        return data if data is not None else self._load(entry, number, PIECE, self._pieces)
-
-    def close(self) -> None:
-        """Let the threads end."""
-        self._pool.close()
-
-    def _load(self, entry: StaticFile, number: int, length: int, cache: ByteCache) -> Future[bytes]:
-        key = (entry, number)
-        reading = self._reading.get(key)
-        stalled = self._pool.is_stalled
-        if reading is not None and not stalled:
-            return reading
-
-        def read() -> bytes:
-            data = self._read(self._root, f"{CONFIGS}/{entry.path}", entry.stamp, number * length, length)
-            cache.put(key, data)
-            return data
-
-        if stalled:
-            return self._pool.submit(read)  # fails at once, also for what others already wait for
-        reading = self._reading[key] = self._pool.submit(read)
-        reading.add_done_callback(lambda _: self._reading.pop(key, None))
-        return reading
-
-    def _opened(self, entry: StaticFile, begin: bytes) -> Content | StaticStream:
-        if entry.size > SMALL_FILE:
-            return StaticStream(self, entry)
-        subject = Subject(file=entry.path, revision=entry.revision)
-        return Content(begin, Reason.STATIC, subject, entry.path.lower().endswith(".xml"))
-
-
-class StaticStream:
-    """A large ready-made file; see ``request.Stream``. Use it on a running asyncio loop."""
-
-    def __init__(self, files: StaticFiles, entry: StaticFile) -> None:
-        self.size = entry.size
-        self.reason = Reason.STATIC
-        self.subject = Subject(file=entry.path, revision=entry.revision)
-        self._files = files
-        self._entry = entry
-
-    def read(self, offset: int, length: int) -> bytes | asyncio.Future[bytes]:
-        """``length`` bytes from ``offset`` (fewer at the end), at once if they are in memory.
-
-        Fails with ``Refused`` (FILE_CHANGED, STORAGE_BUSY, FILE_UNREADABLE).
-        """
-        end = min(offset + length, self.size)
-        if end <= offset:
-            return b""
-        numbers = range(offset // PIECE, (end - 1) // PIECE + 1)
-        pieces = [self._files.piece(self._entry, number) for number in numbers]
-        start = offset - numbers[0] * PIECE
-        ready = [piece for piece in pieces if isinstance(piece, bytes)]
-        if len(ready) == len(pieces):
-            joined = ready[0] if len(ready) == 1 else b"".join(ready)
-            return joined[start : start + end - offset]
-        return asyncio.ensure_future(self._await(pieces, start, end - offset))
-
-    def close(self) -> None:
-        """Nothing is held open between two reads."""
-
-    async def _await(self, pieces: list[bytes | Future[bytes]], start: int, length: int) -> bytes:
-        waiting = [asyncio.wrap_future(piece) for piece in pieces if isinstance(piece, Future)]
-        for promise in waiting:
-            promise.add_done_callback(_noticed)
-        _, late = await asyncio.wait(waiting, timeout=self._files.storage_seconds)
-        if late:
-            limit = f"{self._files.storage_seconds} s"
-            raise Refused(Reason.STORAGE_BUSY, f"{self._entry.path} could not be read within {limit}")
-        joined = b"".join(piece if isinstance(piece, bytes) else piece.result() for piece in pieces)
-        return joined[start : start + length]
-
-
-def _noticed(promise: asyncio.Future[bytes]) -> None:
-    """Look at the error of a read that came too late, or asyncio reports it as forgotten."""
-    if not promise.cancelled():
-        promise.exception()
-
-
-def _pass_on(
-    read: Future[bytes],
-    opened: Callable[[bytes], Content | StaticStream],
-    promise: Future[Content | StaticStream],
-) -> None:
-    """Settle a promise of its own for each phone, so that one that gives up takes nothing from the others."""
-    if not promise.set_running_or_notify_cancel():
-        return
-    error = read.exception()
-    if error is not None:
-        promise.set_exception(error)
-    else:
-        promise.set_result(opened(read.result()))

@@ -73,10 +73,12 @@ class Progress:
             sys.stderr.flush()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty() or (done % 97 and done != total):
+        """``done`` of ``total`` are done; a total of 0 is not known."""
+        if not sys.stderr.isatty() or (total and done % 97 and done != total):
             return
         self._shown = True
-        sys.stderr.write(f"\r\033[K{what}: {done:,} of {total:,}")
+        of_all = f" of {total:,}" if total else ""
+        sys.stderr.write(f"\r\033[K{what}: {done:,}{of_all}")
         sys.stderr.flush()
 
 

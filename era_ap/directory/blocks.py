@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 LINES = 32
 """Lines in a block: more compress better, of fewer one is found faster."""
@@ -60,6 +60,9 @@ class _Block:
         end = raw.find(b"\n", at)
         return raw[at:] if end < 0 else raw[at:end]
 
+    def image(self) -> Image:
+        return Image(self.packed, dict(self.loose or {}))
+
     def pack(self, lines: list[bytes]) -> None:
         self.packed, self.size, self.loose = _compressed(lines), len(lines), None
 
@@ -102,10 +105,13 @@ class _Domain:
 
 
 class Blocks:
-    """Lines by domain and login (UTF-8). Not for use from several threads at once."""
+    """Lines by domain and login (UTF-8). Not for use from several threads at once.
+
+    ``domains`` has the names of all that have lines; to read.
+    """
 
     def __init__(self) -> None:
-        self._domains: dict[str, _Domain] = {}
+        self.domains: dict[str, _Domain] = {}
         self._count = 0
         self._loose: dict[_Block, str] = {}
         self._loose_lines = 0
@@ -114,24 +120,16 @@ class Blocks:
     def __len__(self) -> int:
         return self._count
 
-    def __contains__(self, domain: str) -> bool:
-        return domain in self._domains
-
-    @property
-    def domains(self) -> Iterable[str]:
-        """The names of all domains that have lines."""
-        return self._domains.keys()
-
     def find(self, name: str, login: bytes) -> bytes | None:
         """The line of that login."""
-        domain = self._domains.get(name)
+        domain = self.domains.get(name)
         return domain.at(login).find(login) if domain is not None and login <= domain.last else None
 
     def put(self, name: str, login: bytes, line: bytes, *, known: bool) -> None:
         """Keep a line; ``known`` says whether there is one of that login already, which goes."""
-        domain = self._domains.get(name)
+        domain = self.domains.get(name)
         if domain is None:
-            domain = self._domains[name] = _Domain()
+            domain = self.domains[name] = _Domain()
         block = domain.at(login) if login <= domain.last else domain.to_append(login)
         domain.last = max(domain.last, login)
         domain.count += not known
@@ -140,7 +138,7 @@ class Blocks:
 
     def remove(self, name: str, login: bytes) -> None:
         """Forget a line that is there."""
-        domain = self._domains[name]
+        domain = self.domains[name]
         domain.count -= 1
         self._count -= 1
         self._change(name, domain.at(login), login, None)
@@ -150,11 +148,11 @@ class Blocks:
             self._touched[name, block.first] = None
             if self._loose.pop(block, None) is not None:
                 self._loose_lines -= len(block.loose or ())
-        del self._domains[name]
+        del self.domains[name]
 
     def lines(self, name: str) -> Iterator[bytes]:
         """The lines of a domain by login; nothing may change before the end."""
-        domain = self._domains.get(name)
+        domain = self.domains.get(name)
         for block in domain.blocks if domain is not None else ():
             yield from block.lines()
 
@@ -169,9 +167,9 @@ class Blocks:
         except (zlib.error, ValueError) as error:
             raise ValueError(f"no block of lines: {error}") from error
         name, first = place
-        domain = self._domains.get(name)
+        domain = self.domains.get(name)
         if domain is None:
-            domain = self._domains[name] = _Domain()
+            domain = self.domains[name] = _Domain()
         block = domain.begin(first)
         block.packed, block.size = packed, len(lines)
         domain.count += len(lines)
@@ -184,11 +182,27 @@ class Blocks:
         touched, self._touched = self._touched, {}
         images: dict[Place, Image | None] = {}
         for name, first in touched:
-            domain = self._domains.get(name)
+            domain = self.domains.get(name)
             block = domain.at(first) if domain is not None else None
             is_there = block is not None and block.first == first
-            images[name, first] = Image(block.packed, dict(block.loose or {})) if block and is_there else None
+            images[name, first] = block.image() if block and is_there else None
         return images
+
+    def dissolve(self) -> Iterator[None]:
+        """Free everything, a little with each step; not to be used any more."""
+        self._loose.clear()
+        while self.domains:
+            self.domains.popitem()
+            yield
+
+    def images(self) -> dict[Place, Image]:
+        """All blocks; those that were touched until now are among them."""
+        self._touched = {}
+        return {
+            (name, block.first): block.image()
+            for name, domain in self.domains.items()
+            for block in domain.blocks
+        }
 
     def _change(self, name: str, block: _Block, login: bytes, line: bytes | None) -> None:
         if block.loose is None:
@@ -205,7 +219,7 @@ class Blocks:
     def _compress(self, block: _Block) -> None:
         """Compress what is loose; a block that has grown is divided, one that is empty goes."""
         name = self._loose.pop(block)
-        domain = self._domains[name]
+        domain = self.domains[name]
         self._loose_lines -= len(block.loose or ())
         lines = block.lines()
         step = _step(lines)

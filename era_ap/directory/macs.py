@@ -34,8 +34,7 @@ class MacIndex:
         self._shards: list[list[bytes]] = [[] for _ in range(SHARDS)]
         self._macs = 0
         self._disputed: set[bytes] = set()
-        self._domains: list[str] = []
-        self._numbers: dict[str, bytes] = {}
+        self._domains = _Names()
 
     def __len__(self) -> int:
         return self._macs
@@ -67,7 +66,7 @@ class MacIndex:
         """Note that account ``key`` lists ``mac`` for ``line``; no effect if noted already."""
         prefix = bytes.fromhex(mac)
         shard = self._shards[int.from_bytes(prefix) % SHARDS]
-        entry = self._pack(prefix, key, line)
+        entry = _entry(prefix, self._domains.number(key.domain), key.login, line)
         at = bisect_left(shard, entry)
         if at < len(shard) and shard[at] == entry:
             return
@@ -83,13 +82,19 @@ class MacIndex:
         """Forget that account ``key`` lists ``mac`` for ``line``; no effect if it did not."""
         prefix = bytes.fromhex(mac)
         shard = self._shards[int.from_bytes(prefix) % SHARDS]
-        entry = self._pack(prefix, key, line)
+        entry = _entry(prefix, self._domains.number(key.domain), key.login, line)
         at = bisect_left(shard, entry)
         if at == len(shard) or shard[at] != entry:
             return
         del shard[at]
         if not self._judge(prefix):
             self._macs -= 1
+
+    def dissolve(self) -> Iterator[None]:
+        """Free everything, a little with each step; not to be used any more."""
+        while self._shards:
+            self._shards.pop()
+            yield
 
     def _entries(self, mac: str) -> list[bytes]:
         try:
@@ -114,17 +119,32 @@ class MacIndex:
             self._disputed.discard(prefix)
         return len(entries)
 
-    def _pack(self, prefix: bytes, key: AccountKey, line: int) -> bytes:
-        number = self._numbers.get(key.domain)
-        if number is None:
-            number = self._numbers[key.domain] = len(self._domains).to_bytes(_DOMAIN)
-            self._domains.append(key.domain)
-        owner = prefix + number + key.login.encode()
-        return owner if line == 1 else owner + _LINE + line.to_bytes(3)
-
     def _key(self, entry: bytes) -> AccountKey:
         login = entry[_OWNER:].partition(_LINE)[0].decode()
-        return AccountKey(self._domains[int.from_bytes(entry[_MAC:_OWNER])], login)
+        return AccountKey(self._domains.name(entry[_MAC:_OWNER]), login)
+
+
+class _Names:
+    """Names of domains as numbers of a fixed width."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._numbers: dict[str, bytes] = {}
+
+    def number(self, name: str) -> bytes:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._names).to_bytes(_DOMAIN)
+            self._names.append(name)
+        return number
+
+    def name(self, number: bytes) -> str:
+        return self._names[int.from_bytes(number)]
+
+
+def _entry(prefix: bytes, number: bytes, login: str, line: int) -> bytes:
+    owner = prefix + number + login.encode()
+    return owner if line == 1 else owner + _LINE + line.to_bytes(3)
 
 
 def _tail(entry: bytes) -> bytes:

@@ -15,7 +15,7 @@ from era_ap.directory.blocks import Blocks
 from era_ap.directory.model import Account, AccountKey, read_account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from era_ap.directory.blocks import Image, Place
 
@@ -46,12 +46,12 @@ class PackedAccounts:
         return len(self._blocks)
 
     def __contains__(self, domain: str) -> bool:
-        return domain in self._blocks
+        return domain in self._blocks.domains
 
     @property
     def domains(self) -> Iterable[str]:
         """The names of all domains that have accounts."""
-        return self._blocks.domains
+        return self._blocks.domains.keys()
 
     def get(self, key: AccountKey) -> Account | None:
         """The account of that key; one that was not in use for long is unpacked."""
@@ -98,9 +98,17 @@ class PackedAccounts:
         """
         return [_entry(line) for line in self._blocks.adopt(place, packed)]
 
-    def touched(self) -> dict[Place, Image | None]:
-        """The blocks that changed since the last call; None: gone."""
-        return self._blocks.touched()
+    def touched(self, *, everything: bool = False) -> Mapping[Place, Image | None]:
+        """The blocks that changed since the last call, or all there are; None: gone."""
+        return self._blocks.images() if everything else self._blocks.touched()
+
+    def dissolve(self) -> Iterator[None]:
+        """Free everything, a little with each step; not to be used any more."""
+        while self._recent:
+            for _ in range(min(100, len(self._recent))):
+                self._recent.popitem()
+            yield
+        yield from self._blocks.dissolve()
 
     def _use(self, account: Account) -> None:
         recent = self._recent

@@ -13,6 +13,8 @@ from era_ap.directory.model import AccountKey
 from era_ap.directory.packed import PackedAccounts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from era_ap.directory.blocks import Place
     from era_ap.directory.model import Account, Domain
     from era_ap.directory.source import Change
@@ -55,6 +57,11 @@ class Part:
                 effective.add(name)
         self.problems = change.problems
         return frozenset(effective)
+
+    def dissolve(self) -> Iterator[None]:
+        """Free what a part that is out of service has held, a little with each step."""
+        yield from self.accounts.dissolve()
+        yield from self.macs.dissolve()
 
     def adopt(self, place: Place, packed: bytes) -> None:
         """Take over a block of accounts from local state; see ``PackedAccounts.adopt``."""

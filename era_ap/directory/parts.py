@@ -54,6 +54,10 @@ class Parts:
         """Whether every source has been loaded."""
         return all(slot.loaded for slot in self._ordered)
 
+    def is_loaded(self, source: str) -> bool:
+        """Whether a source has been loaded, without gaps."""
+        return self._slots[source].loaded
+
     def having(self, domain: str) -> Part | None:
         """The part that a domain belongs to."""
         for slot in self._ordered:

@@ -10,7 +10,7 @@ import structlog
 
 from era_ap import poller as poller_module
 from era_ap.errors import Problem, Reason, Refused
-from era_ap.poller import Poller
+from era_ap.poller import InThread, Poller, Teller
 
 PROBLEM = Problem(Reason.TEMPLATE_SYNTAX, "templates/a.cfg:1", "never closed")
 
@@ -32,14 +32,17 @@ class Thing:
         return look
 
 
+def poller_of(thing: Thing, log: object, **more: object) -> tuple[Poller, InThread[object]]:
+    look = InThread("thing", thing.scan, thing.applied.append)
+    return Poller("thing", look, **({"interval": 0.0, "log": log} | more)), look  # type: ignore[arg-type]
+
+
 def watch(thing: Thing, times: int) -> list[dict[str, object]]:
     async def run() -> None:
-        poller = Poller(
-            "thing", thing.scan, thing.applied.append, lambda: thing.problems, interval=0.0, log=log
-        )
+        poller, look = poller_of(thing, log)
         for _ in range(times):
             await poller.look()
-        poller.close()
+        look.close()
 
     with structlog.testing.capture_logs() as captured:
         log = structlog.get_logger()
@@ -67,13 +70,11 @@ def test_readiness_hears_of_the_last_good_look_and_of_what_is_in_the_way() -> No
     seen = []
 
     async def run() -> None:
-        poller = Poller(
-            "thing", thing.scan, thing.applied.append, tuple, interval=0.0, log=structlog.get_logger()
-        )
+        poller, look = poller_of(thing, structlog.get_logger())
         for _ in range(3):
             await poller.look()
             seen.append(poller.looks)
-        poller.close()
+        look.close()
 
     with structlog.testing.capture_logs():
         asyncio.run(run())
@@ -85,26 +86,76 @@ def test_readiness_hears_of_the_last_good_look_and_of_what_is_in_the_way() -> No
 
 
 def test_a_problem_is_told_once_and_when_it_is_settled() -> None:
-    thing = Thing("a", "b", "c")
-    thing.problems = (PROBLEM,)
-
-    async def run() -> None:
-        poller = Poller(
-            "thing", thing.scan, thing.applied.append, lambda: thing.problems, interval=0.0, log=log
-        )
-        await poller.look()
-        await poller.look()
-        thing.problems = ()
-        await poller.look()
-        poller.close()
-
     with structlog.testing.capture_logs() as captured:
-        log = structlog.get_logger()
-        asyncio.run(run())
+        teller = Teller("thing", structlog.get_logger())
+        teller.tell((PROBLEM,))
+        teller.tell((PROBLEM,))
+        teller.tell(())
     assert [(entry["event"], entry["reason"]) for entry in captured] == [
         ("problem", "template-syntax"),
         ("problem settled", "template-syntax"),
     ]
+
+
+def test_a_poller_that_is_woken_looks_before_its_time() -> None:
+    looks = []
+
+    async def run() -> None:
+        async def look() -> None:
+            looks.append(1)
+            looked.set()
+
+        looked = asyncio.Event()
+        poller = Poller("thing", look, interval=3600.0, log=structlog.get_logger())
+        running = asyncio.ensure_future(poller.run())
+        for _ in range(3):
+            await looked.wait()
+            looked.clear()
+            poller.wake()
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert len(looks) == 3
+
+
+def test_a_long_look_that_makes_progress_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poller_module, "STALLED_SECONDS", 0.05)
+
+    async def run() -> None:
+        async def look() -> None:
+            for _ in range(30):
+                await asyncio.sleep(0.01)
+                poller.is_lively()
+
+        poller = Poller("thing", look, interval=0.0, log=structlog.get_logger())
+        await poller.look()
+
+    with structlog.testing.capture_logs() as captured:
+        asyncio.run(run())
+    assert captured == []
+
+
+def test_a_look_of_a_poller_that_ends_is_ended() -> None:
+    ended = []
+
+    async def run() -> None:
+        async def look() -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended.append(True)
+
+        poller = Poller("thing", look, interval=0.0, log=structlog.get_logger())
+        running = asyncio.ensure_future(poller.run())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert ended == [True]
 
 
 def test_a_defect_in_looking_is_logged_and_the_poller_goes_on() -> None:
@@ -128,7 +179,8 @@ def test_a_look_that_hangs_leaves_the_loop_turning_and_is_told(monkeypatch: pyte
 
     async def run() -> None:
         nonlocal during, after
-        poller = Poller("thing", scan, applied.append, tuple, interval=0.0, log=log)
+        look = InThread("thing", scan, applied.append)
+        poller = Poller("thing", look, interval=0.0, log=log)
         looking = asyncio.ensure_future(poller.look())
         while not captured:
             turned.append(1)
@@ -137,7 +189,7 @@ def test_a_look_that_hangs_leaves_the_loop_turning_and_is_told(monkeypatch: pyte
         release.set()
         await looking
         after = poller.looks.problem
-        poller.close()
+        look.close()
 
     with structlog.testing.capture_logs() as captured:
         log = structlog.get_logger()

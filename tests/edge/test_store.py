@@ -16,7 +16,8 @@ from era_ap.errors import Reason, Refused
 from era_ap.provisioning.catalogue import Catalogue, Stamp, StaticFile
 from era_ap.provisioning.request import Content
 from era_ap.read_pool import ReadPool
-from era_ap.store import PIECE, SMALL_FILE, StaticFiles, StaticStream, Store
+from era_ap.static_files import PIECE, SMALL_FILE, StaticFiles, StaticStream
+from era_ap.store import Store
 
 
 class World:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from era_ap.errors import Reason
-from era_ap.store import StaticFiles, Store
+from era_ap.static_files import StaticFiles
+from era_ap.store import Store
 
 pytest.importorskip("mfusepy")
 
