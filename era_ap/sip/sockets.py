@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from era_ap import timestamps
 from era_ap.udp import RECEIVE_BUFFER, enlarge_receive_buffer
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 GROUP: Final = "224.0.1.75"
 _IP_PKTINFO: Final = 8
 _IP_MULTICAST_ALL: Final = 49
-_SO_TIMESTAMPNS: Final = 64  # SO_TIMESTAMPNS_NEW: 64 bits everywhere
 _ROOM: Final = 65_535
-_CONTROL_ROOM: Final = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(16)
+_CONTROL_ROOM: Final = socket.CMSG_SPACE(12) + timestamps.ROOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,7 @@ class PnpSocket:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            timestamps.ask_for_time(sock)
             enlarge_receive_buffer(sock, RECEIVE_BUFFER)
             sock.bind((address, port))
         except OSError:
@@ -76,15 +75,12 @@ class PnpSocket:
             data, control, _flags, peer = self._sock.recvmsg(_ROOM, _CONTROL_ROOM)
         except OSError:  # nothing there, or an ICMP error about an earlier answer
             return None
-        index, address, at = 0, "0.0.0.0", None  # noqa: S104 - no address, not all
+        index, address = 0, "0.0.0.0"  # noqa: S104 - no address, not all
         for level, kind, value in control:
             if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
                 (index,) = struct.unpack_from("=i", value)
                 address = socket.inet_ntoa(value[4:8])  # ipi_spec_dst: the one to answer from
-            elif level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-                seconds, nanoseconds = struct.unpack_from("=qq", value)
-                at = seconds + nanoseconds / 1e9
-        return Received(data, peer, index, address, at)
+        return Received(data, peer, index, address, timestamps.kernel_time(control))
 
     def send(self, data: bytes, peer: Peer, local: Local) -> None:
         """Send from an address and interface of ours; what the kernel does not take is lost."""

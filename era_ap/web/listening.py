@@ -1,6 +1,7 @@
 """Listening TCP sockets: bound, shared with other instances of the host, let go of without losing anybody.
 
-Owns the options of such a socket. While an instance stops, the kernel goes on giving it connections until it
+Owns the options of such a socket, and when it begins: one that shares a port that others serve already leaves
+phones to them while it loads. While an instance stops, the kernel goes on giving it connections until it
 has closed the socket, and resets those that were not accepted by then. So new ones are turned away first,
 unanswered (the client's kernel tries again a second later and finds another instance), and those on their way
 come in.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import socket
 import struct
 from typing import Final
@@ -29,28 +31,41 @@ _WITHOUT_SYN: Final = (
 )
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """A socket that listens; instances of the same user may share a port that the kernel did not choose.
+def listen(address: str, port: int, *, shared: bool = True) -> socket.socket:
+    """A socket that listens; ``shared``: with instances of the same user, unless the kernel chose the port.
 
-    Raises ``OSError``.
+    Where another instance does already it is only bound, and listens when it is served. Raises ``OSError``.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    if not (shared and port):
+        return _bound(address, port, backlog=BACKLOG)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _bound(address, port).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return _bound(address, port, reuse_port=True)
+    return _bound(address, port, reuse_port=True, backlog=BACKLOG)
+
+
+def _bound(address: str, port: int, *, reuse_port: bool = False, backlog: int = 0) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         info = socket.getaddrinfo(
             address, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE
         )
-        listener.bind(info[0][4])
-        listener.listen(BACKLOG)
+        sock.bind(info[0][4])
+        if backlog:
+            sock.listen(backlog)
     except OSError:
-        listener.close()
+        sock.close()
         raise
-    return listener
+    return sock
 
 
 def turn_away(listener: socket.socket) -> None:

@@ -64,13 +64,19 @@ class WebServer:
         self._tls = read_certificate(policy.tls) if policy.tls is not None else None
 
     def bind(
-        self, address: str = "", port: int = 0, *, tls: bool = False, sock: socket.socket | None = None
+        self,
+        address: str = "",
+        port: int = 0,
+        *,
+        tls: bool = False,
+        sock: socket.socket | None = None,
+        shared: bool = True,
     ) -> tuple[str, int]:
         """Listen at ``address``, or by a ``sock`` that listens, and tell where. Raises ``OSError``.
 
-        Nothing is answered before ``start``.
+        Nothing is answered before ``start``. A ``shared`` port may be other instances' too.
         """
-        listener = sock or listen(address, port)
+        listener = sock or listen(address, port, shared=shared)
         if sock is None:
             self._own.append(listener)
         listener.setblocking(False)

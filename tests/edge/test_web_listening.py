@@ -83,6 +83,20 @@ async def run_shared() -> None:
         assert {await get(port) for _ in range(64)} == {"one", "two"}
 
 
+def test_who_comes_later_is_given_nobody_before_it_serves() -> None:
+    async def run() -> None:
+        port = free_port()
+        async with serving(App("first"), port):
+            late = WebServer(App("late"), WebPolicy(), lambda *_: None)
+            late.bind("127.0.0.1", port)
+            assert {await get(port) for _ in range(32)} == {"first"}
+            await late.start()
+            assert {await get(port) for _ in range(64)} == {"first", "late"}
+            late.close()
+
+    asyncio.run(run())
+
+
 def free_port() -> int:
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))

@@ -1,0 +1,198 @@
+"""Leader and standbys of a group, as far as PnP is concerned: notices by UDP, and who answers from when on.
+
+Owns the socket, the pace of the beats, and what happens when the lead changes hands: notices are read, then
+those who wait are answered; or nothing goes out any more. Does not own the form of a notice (``notices``),
+the right to answer (``coordinator``) or answers (``discovery``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from era_ap import timestamps
+from era_ap.cluster.notices import BEAT_SECONDS, Listener, Speaker, Succession
+from era_ap.cluster.peers import AskError, read_peer
+from era_ap.cluster.questions import derive
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable, Sequence
+
+    import structlog
+
+    from era_ap.cluster.coordinator import Coordinator
+    from era_ap.cluster.view import Member, Term
+
+_ROOM: Final = 2048
+_A_TURN: Final = 256
+
+
+class Answering(Protocol):
+    """PnP as the cluster sees it (``Discovery``)."""
+
+    def take_over(self, since: float) -> int: ...
+
+    def stand_down(self) -> None: ...
+
+    def note_elsewhere(self, keys: Iterable[bytes]) -> None: ...
+
+    def behind(self) -> float | None: ...
+
+
+class Beats:
+    """A ``Follower`` of ``coordinator`` for the process ``instance`` of the role ``name``.
+
+    ``pnp`` is to be set before it follows. Nobody is told or heard before there is a socket (``listen``) and
+    the site's secret (``trust``). ``clock`` is monotonic, ``wall_clock`` that of the kernel's time stamps.
+    """
+
+    pnp: Answering
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        name: str,
+        instance: str,
+        group: int,
+        session_seconds: float,
+        log: structlog.typing.FilteringBoundLogger,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._coordinator = coordinator
+        self._name = name
+        self._instance = instance
+        self._group = group
+        self._log = log
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._succession = Succession(session_seconds)
+        self._speaker: Speaker | None = None
+        self._listener: Listener | None = None
+        self._socket: socket.socket | None = None
+        self._number: int | None = None
+        self._has_rival = False
+        self._beating: asyncio.TimerHandle | None = None
+
+    def listen(self, sock: socket.socket) -> None:
+        """Hear and tell others by ``sock``, a UDP socket at our ``Member.peer``; to be called in the loop."""
+        sock.setblocking(False)
+        timestamps.ask_for_time(sock)
+        self._socket = sock
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._read)
+
+    def trust(self, secret: bytes) -> None:
+        """Believe who knows ``secret``, the site's."""
+        key = derive(secret, "notices")
+        self._speaker = Speaker(key, self._instance, self._group)
+        self._listener = Listener(key, self._instance, self._group)
+
+    def close(self) -> None:
+        """Hear and tell nothing more."""
+        self._number = None
+        if self._beating is not None:
+            self._beating.cancel()
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    # --- what PnP asks
+
+    def may_send(self, now: float) -> bool:
+        """Whether an answer may go out at this moment: we lead, and heard nobody of a later term."""
+        return self._number is not None and not self._has_rival and self._coordinator.may_send(now)
+
+    def announce(self, keys: Sequence[bytes]) -> None:
+        """We answer these SUBSCRIBEs: tell the others, before the answers leave."""
+        if self._speaker is not None and self._number is not None:
+            addresses, instances = self._others()
+            datagrams = self._speaker.claim(self._number, keys, instances, self._clock())
+            for place, datagram in enumerate(datagrams):
+                self._send(datagram, addresses[place % len(addresses)])
+
+    # --- what the coordinator tells
+
+    def on_lead(self, term: Term) -> None:
+        """We answer phones from now on, at first those who wait and whom nobody has answered."""
+        self._read()
+        self._number, self._has_rival = term.number, False
+        waited = self.pnp.take_over(self._succession.since(self._clock()))
+        if waited:
+            self._log.info("answered who waited for a leader", phones=waited, term=term.number)
+        self._beat()
+
+    def on_stop_leading(self, why: str) -> None:
+        """We answer nobody any more."""
+        self._number = None
+        self.pnp.stand_down()
+        self._succession.note_answered(self._clock())
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
+
+    def on_view(self) -> None:
+        """Members or leaders have changed."""
+        leader = self._coordinator.leaders.get(self._group)
+        there = leader is not None and leader.leader != self._name
+        self._succession.note_leader(there, self._clock())
+
+    # --- the wire
+
+    def _others(self) -> tuple[list[tuple[str, int]], list[str]]:
+        addresses: list[tuple[str, int]] = []
+        instances: list[str] = []
+        for member in self._coordinator.members:
+            if self._is_told(member):
+                with contextlib.suppress(AskError):
+                    addresses.append(read_peer(member.peer))
+                    instances.append(member.instance)
+        return addresses, instances
+
+    def _is_told(self, member: Member) -> bool:
+        return member.group == self._group and member.instance != self._instance
+
+    def _beat(self) -> None:
+        self._beating = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+        if self._speaker is None or self._number is None:
+            return
+        behind = self.pnp.behind()
+        now = self._clock()
+        if behind is not None and self.may_send(now):
+            addresses, instances = self._others()
+            datagrams = self._speaker.beat(self._number, behind, instances, now)
+            for datagram, address in zip(datagrams, addresses, strict=True):
+                self._send(datagram, address)
+
+    def _send(self, datagram: bytes, address: tuple[str, int]) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # as if lost on the wire
+                self._socket.sendto(datagram, address)
+
+    def _read(self) -> None:
+        if self._socket is None:
+            return
+        for _ in range(_A_TURN):
+            try:
+                data, control, _flags, _peer = self._socket.recvmsg(_ROOM, timestamps.ROOM)
+            except OSError:  # nothing there, or an ICMP error about what we sent
+                return
+            at = timestamps.kernel_time(control)
+            age = max(0.0, self._wall_clock() - at) if at is not None else 0.0
+            self._take(data, self._clock() - age)
+
+    def _take(self, data: bytes, arrived: float) -> None:
+        heard = self._listener.receive(data, arrived) if self._listener is not None else None
+        if heard is None:
+            return
+        self.pnp.note_elsewhere(heard.keys)
+        if heard.until is not None:
+            self._succession.note_answered(heard.until)
+        if self._number is not None and heard.number > self._number and not self._has_rival:
+            self._has_rival = True
+            self._log.error("another instance leads", term=heard.number, ours=self._number)
+            self.pnp.stand_down()
