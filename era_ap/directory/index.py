@@ -14,7 +14,7 @@ from era_ap.directory.source import Change
 from era_ap.errors import Problem, Reason, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from era_ap.directory.model import Account, AccountKey, Device, Domain
     from era_ap.directory.part import Part
@@ -45,14 +45,13 @@ class DirectoryIndex:
     """All accounts and domains in service. ``revision`` grows with each change that had an effect.
 
     ``sources`` names all sources in the order of the configuration: of a domain that several have, the first
-    one's counts. ``known_elsewhere`` says of a MAC that is not here whether another instance knows it.
+    one's counts.
     """
 
     def __init__(self, sources: Sequence[str] = ("",)) -> None:
         self.parts = Parts(sources)
         self.macs = Macs(self.parts)
         self.revision = 0
-        self.known_elsewhere: Callable[[str], bool] = lambda _: False
         self._problems: tuple[Problem, ...] = ()
         self._problems_at = -1
         self._phones: dict[str, Phone | Conflict] = {}
@@ -107,11 +106,10 @@ class DirectoryIndex:
         """Whether every source has been loaded, so that a MAC or domain that is not here is nowhere."""
         return self.parts.are_loaded
 
-    def why_unknown(self, mac: str) -> Reason:
-        """Why ``phone_of`` knows nothing of ``mac``: nobody has it, or it may be where nobody could look."""
-        if self.is_complete and not self.known_elsewhere(mac):
-            return Reason.MAC_UNKNOWN
-        return Reason.DIRECTORY_UNAVAILABLE
+    @property
+    def why_unknown(self) -> Reason:
+        """Why ``phone_of`` knows nothing of a MAC: nobody has it, or it may be where nobody could look."""
+        return Reason.MAC_UNKNOWN if self.is_complete else Reason.DIRECTORY_UNAVAILABLE
 
     def apply(self, change: Change, source: str = "") -> None:
         """Take over a change in time proportional to it. Unchanged revisions have no effect."""

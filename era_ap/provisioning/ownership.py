@@ -53,7 +53,7 @@ def owner_of(mac: str, directory: DirectoryIndex | None, elsewhere: Elsewhere) -
     if claims:
         seen = f"{', '.join(map(str, claims))} lists the MAC {mac}"
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, f"{seen}, as another instance has seen, but this one not")
-    reason = directory.why_unknown(mac)
+    reason = directory.why_unknown
     if reason is Reason.MAC_UNKNOWN:
         raise Refused(reason, f"no account lists the MAC {mac}")
     raise Refused(reason, f"no account that is known here lists the MAC {mac}, but not all are known")

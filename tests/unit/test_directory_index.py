@@ -169,18 +169,11 @@ def test_while_a_source_was_never_loaded_nobody_is_unknown_for_sure() -> None:
     assert not index.is_complete
     assert logins(index.phone_of(A)) == ["1"]
     assert index.phone_of(B) is None
-    assert index.why_unknown(B) is Reason.DIRECTORY_UNAVAILABLE
+    assert index.why_unknown is Reason.DIRECTORY_UNAVAILABLE
     index.apply(Change((account("b.com", "2", (B, 1)),), domains=(domain("b.com"),)), "sql:two")
     assert index.is_complete
     assert logins(index.phone_of(B)) == ["2"]
-    assert index.why_unknown("001565000003") is Reason.MAC_UNKNOWN
-
-
-def test_what_another_instance_knows_is_not_unknown() -> None:
-    index = index_of(account("a.com", "1", (A, 1)))
-    index.known_elsewhere = lambda mac: mac == B
-    assert index.why_unknown(B) is Reason.DIRECTORY_UNAVAILABLE
-    assert index.why_unknown("001565000003") is Reason.MAC_UNKNOWN
+    assert index.why_unknown is Reason.MAC_UNKNOWN
 
 
 def test_a_domain_of_two_sources_is_that_of_the_first() -> None:
@@ -241,7 +234,7 @@ def test_a_part_with_gaps_serves_and_leaves_others_open() -> None:
     part.apply(Change((account("a.com", "1", (A, 1)),)))
     index.replace(part, complete=False)
     assert logins(index.phone_of(A)) == ["1"]
-    assert index.why_unknown(B) is Reason.DIRECTORY_UNAVAILABLE
+    assert index.why_unknown is Reason.DIRECTORY_UNAVAILABLE
 
 
 def test_problems_of_all_sources_are_told() -> None:
