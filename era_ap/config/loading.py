@@ -96,5 +96,4 @@ def _site(value: object, findings: Findings, base: Path, origin: str) -> Site | 
         sg_gates=tuple(sorted(roles.gates, key=lambda gate: gate.name)),
         not_ours=roles.not_ours,
         origin=origin,
-        folder=base,
     )

@@ -59,7 +59,6 @@ class ApRole:
 @dataclass(frozen=True, slots=True)
 class Site:
     """One site. ``sources`` are those of ``directory`` in their order; ``origin`` is the file, for messages;
-    ``folder`` is where the file lies.
 
     ``roles`` are the enabled ap roles in file order; ``not_ours`` says of other names why they cannot be run.
     Domain names are in lower case without the dot at their end.
@@ -75,7 +74,6 @@ class Site:
     sg_gates: tuple[Gate, ...]
     not_ours: Mapping[str, str]
     origin: str
-    folder: Path
 
     @property
     def directory_path(self) -> Path:
@@ -98,12 +96,6 @@ class Site:
         else:
             sentence = f"there is no ap role {shown(name)}; ap roles: {names}"
         raise ConfigError((Problem(Reason.CONFIG_INVALID, self.origin, sentence),))
-
-    def state_folder(self, role: ApRole, given: str | None) -> Path:
-        """Where ``role`` keeps its last known state; ``given`` is $STATE_DIRECTORY, as systemd sets it."""
-        if role.ext.state is not None:
-            return role.ext.state
-        return Path(given.partition(":")[0]) if given else self.folder / "state"
 
     def first_ap(self) -> ApRole:
         """The first enabled ap role of the file; raises ``ConfigError`` where there is none."""

@@ -144,22 +144,6 @@ def test_two_roles_may_have_the_same_management_port_as_they_may_run_on_two_host
     assert [role.ext.management.port for role in parse(more=more).roles] == [9069, 9069]
 
 
-@pytest.mark.parametrize(
-    ("ext", "given", "folder"),
-    [
-        ("{}", None, BASE / "state"),
-        ("{}", "", BASE / "state"),
-        ("{}", "/var/lib/era_ap", Path("/var/lib/era_ap")),
-        ("{}", "/var/lib/era_ap:/var/lib/other", Path("/var/lib/era_ap")),
-        ("{state: keep}", "/var/lib/era_ap", BASE / "keep"),
-        ("{state: /srv/keep}", None, Path("/srv/keep")),
-    ],
-)
-def test_the_folder_of_the_state(ext: str, given: str | None, folder: Path) -> None:
-    site = parse(ext)
-    assert site.state_folder(site.ap("ap1"), given) == folder
-
-
 def test_temporary_addresses_of_several_roles_need_a_key_file_only_without_a_cluster() -> None:
     ext = "{http_port: 80}}\n".replace("}}", "}, pnp_url_proto: http}")
     roles = "".join(
