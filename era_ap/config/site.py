@@ -58,7 +58,7 @@ class ApRole:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site. ``sources`` are those of ``directory`` in their order; ``origin`` is the file, for messages;
+    """One site. ``sources`` are those of ``directory`` in their order; ``origin`` is the file, for messages.
 
     ``roles`` are the enabled ap roles in file order; ``not_ours`` says of other names why they cannot be run.
     Domain names are in lower case without the dot at their end.
