@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import structlog
 
     from era_ap.cluster.coordinator import Coordinator
-    from era_ap.cluster.view import Member, Term
+    from era_ap.cluster.view import Term
 
 _ROOM: Final = 2048
 _A_TURN: Final = 256
@@ -40,6 +40,57 @@ class Answering(Protocol):
     def note_elsewhere(self, keys: Iterable[bytes]) -> None: ...
 
     def behind(self) -> float | None: ...
+
+
+class Channel:
+    """The UDP socket that notices travel by; ``take`` gets each datagram and when the kernel took it.
+
+    ``clock`` is monotonic, ``wall_clock`` that of the kernel's time stamps.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[bytes, float], None],
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._take = take
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._socket: socket.socket | None = None
+
+    def open(self, sock: socket.socket) -> None:
+        """Use ``sock``, which is bound; to be called in the loop."""
+        sock.setblocking(False)
+        timestamps.ask_for_time(sock)
+        self._socket = sock
+        asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
+
+    def read(self) -> None:
+        """Take what is there."""
+        if self._socket is None:
+            return
+        for _ in range(_A_TURN):
+            try:
+                data, control, _flags, _peer = self._socket.recvmsg(_ROOM, timestamps.ROOM)
+            except OSError:  # nothing there, or an ICMP error about what we sent
+                return
+            at = timestamps.kernel_time(control)
+            age = max(0.0, self._wall_clock() - at) if at is not None else 0.0
+            self._take(data, self._clock() - age)
+
+    def send(self, datagram: bytes, address: tuple[str, int]) -> None:
+        """Send; what the kernel does not take is lost."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(datagram, address)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
 
 
 class Beats:
@@ -69,21 +120,17 @@ class Beats:
         self._group = group
         self._log = log
         self._clock = clock
-        self._wall_clock = wall_clock
+        self._channel = Channel(self._take, clock, wall_clock)
         self._succession = Succession(session_seconds)
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
-        self._socket: socket.socket | None = None
         self._number: int | None = None
         self._has_rival = False
         self._beating: asyncio.TimerHandle | None = None
 
     def listen(self, sock: socket.socket) -> None:
         """Hear and tell others by ``sock``, a UDP socket at our ``Member.peer``; to be called in the loop."""
-        sock.setblocking(False)
-        timestamps.ask_for_time(sock)
-        self._socket = sock
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._read)
+        self._channel.open(sock)
 
     def trust(self, secret: bytes) -> None:
         """Believe who knows ``secret``, the site's."""
@@ -96,10 +143,7 @@ class Beats:
         self._number = None
         if self._beating is not None:
             self._beating.cancel()
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+        self._channel.close()
 
     # --- what PnP asks
 
@@ -113,13 +157,13 @@ class Beats:
             addresses, instances = self._others()
             datagrams = self._speaker.claim(self._number, keys, instances, self._clock())
             for place, datagram in enumerate(datagrams):
-                self._send(datagram, addresses[place % len(addresses)])
+                self._channel.send(datagram, addresses[place % len(addresses)])
 
     # --- what the coordinator tells
 
     def on_lead(self, term: Term) -> None:
         """We answer phones from now on, at first those who wait and whom nobody has answered."""
-        self._read()
+        self._channel.read()
         self._number, self._has_rival = term.number, False
         waited = self.pnp.take_over(self._succession.since(self._clock()))
         if waited:
@@ -141,20 +185,17 @@ class Beats:
         there = leader is not None and leader.leader != self._name
         self._succession.note_leader(there, self._clock())
 
-    # --- the wire
+    # --- notices
 
     def _others(self) -> tuple[list[tuple[str, int]], list[str]]:
         addresses: list[tuple[str, int]] = []
         instances: list[str] = []
         for member in self._coordinator.members:
-            if self._is_told(member):
+            if member.group == self._group and member.instance != self._instance:
                 with contextlib.suppress(AskError):
                     addresses.append(read_peer(member.peer))
                     instances.append(member.instance)
         return addresses, instances
-
-    def _is_told(self, member: Member) -> bool:
-        return member.group == self._group and member.instance != self._instance
 
     def _beat(self) -> None:
         self._beating = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
@@ -166,24 +207,7 @@ class Beats:
             addresses, instances = self._others()
             datagrams = self._speaker.beat(self._number, behind, instances, now)
             for datagram, address in zip(datagrams, addresses, strict=True):
-                self._send(datagram, address)
-
-    def _send(self, datagram: bytes, address: tuple[str, int]) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # as if lost on the wire
-                self._socket.sendto(datagram, address)
-
-    def _read(self) -> None:
-        if self._socket is None:
-            return
-        for _ in range(_A_TURN):
-            try:
-                data, control, _flags, _peer = self._socket.recvmsg(_ROOM, timestamps.ROOM)
-            except OSError:  # nothing there, or an ICMP error about what we sent
-                return
-            at = timestamps.kernel_time(control)
-            age = max(0.0, self._wall_clock() - at) if at is not None else 0.0
-            self._take(data, self._clock() - age)
+                self._channel.send(datagram, address)
 
     def _take(self, data: bytes, arrived: float) -> None:
         heard = self._listener.receive(data, arrived) if self._listener is not None else None
