@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from era_ap.config.database_url import SqlKind
 from era_ap.directory.sql_connect import MASS, Connector, Use, abort
 from era_ap.directory.sql_failures import FAILURES, refusal
-from era_ap.errors import Refused
+from era_ap.errors import Reason, Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -60,6 +60,9 @@ class Database:
         except FAILURES as error:
             await session.drop()
             raise refusal(error, self.name, self.seconds) from None
+        except Refused as refused:
+            await session.drop()
+            raise self._named(refused) from None
         except BaseException:
             await session.drop()
             raise
@@ -106,13 +109,20 @@ class Database:
             connection = await self.engine.connect()
             self._connector.unfinished.discard((await connection.get_raw_connection()).driver_connection)
         except Refused as refused:
-            raise Refused(refused.reason, f"{self.name}: {refused.detail}") from None
+            raise self._named(refused) from None
         except FAILURES as error:
             self._abort_unfinished()
             raise refusal(error, self.name, self.seconds) from None
         finally:
             timer.cancel()
         return connection
+
+    def _named(self, refused: Refused) -> Refused:
+        """The same, and which database it is about where that is the point."""
+        about_us = refused.reason is Reason.DIRECTORY_UNAVAILABLE
+        if not about_us or refused.detail.startswith(self.name):
+            return refused
+        return Refused(refused.reason, f"{self.name}: {refused.detail}")
 
     def _abort_unfinished(self) -> None:
         while self._connector.unfinished:

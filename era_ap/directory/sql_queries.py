@@ -83,8 +83,9 @@ class QuerySource:
             await self._read(session, "accounts", comparison.add, lambda: _hand_over(comparison, take))
         await loop.run_in_executor(self._thread, comparison.finish)
         await _hand_over(comparison, take)
-        if self._last is None or self._last.problems != comparison.problems:
-            take(Change(problems=comparison.problems))
+        if comparison.told != comparison.problems:
+            take(Change(problems=comparison.problems))  # the last piece went before all findings were known
+            comparison.told = comparison.problems
         self._last, self._fingerprint = comparison, fingerprint
 
     async def close(self) -> None:
@@ -124,6 +125,7 @@ class Comparison:
 
     def __init__(self, rows: ForeignRows, before: Comparison | None, origin: str) -> None:
         self.news = News([], [], [], [])
+        self.told: tuple[Problem, ...] = before.told if before is not None else ()
         self._rows = rows
         self._origin = origin
         self._before = before._known if before is not None else {}
@@ -190,7 +192,14 @@ async def _hand_over(comparison: Comparison, take: Take) -> None:
     news, comparison.news = comparison.news, News([], [], [], [])
     for piece in pieces(news, comparison.problems):
         take(piece)
+        comparison.told = piece.problems
         await asyncio.sleep(0)
+
+
+def ready_names() -> tuple[str, ...]:
+    """The names that ``queries`` may have, sorted."""
+    files = READY.iterdir() if READY.is_dir() else ()
+    return tuple(sorted(each.name.removesuffix(".yml") for each in files if each.name.endswith(".yml")))
 
 
 def _statements(settings: SqlDatabase) -> dict[str, TextClause]:
@@ -223,7 +232,7 @@ def _queries(settings: SqlDatabase) -> Queries:
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, f"{settings.name}: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         said = getattr(error, "strerror", None) or "is not text"
-        known = ", ".join(sorted(each.name.removesuffix(".yml") for each in READY.iterdir()))
+        known = ", ".join(ready_names())
         advice = f"; ready queries: {known}" if isinstance(given, str) else ""
         detail = f"{settings.name}: queries {given}: {said}{advice}"
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, detail) from None

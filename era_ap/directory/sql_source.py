@@ -124,9 +124,7 @@ class SqlSource:
         """Where the feed is; raises ``Refused`` where the tables cannot be read by this version."""
         self._state = state_of(found.version if found else None)
         if found is None or found.token is None or self._state in (SchemaState.EMPTY, SchemaState.BEHIND):
-            raise Refused(
-                Reason.DIRECTORY_UNAVAILABLE, f"{self.name}: the database {self._state.value}; {UPGRADE}"
-            )
+            raise Refused(Reason.DIRECTORY_UNAVAILABLE, f"the database {self._state.value}; {UPGRADE}")
         return Position(found.revision, found.token)
 
     async def _read_all(self, session: Session, take: Callable[[Change], None]) -> None:
@@ -137,7 +135,7 @@ class SqlSource:
             found = await self._parsed(_parse_domains, rows)
             await self._hand_over(News([], [], found, []), take)
         if empty:
-            detail = f"{self.name}: holds no domain; what was known stays in service"
+            detail = "the database holds no domain; what was known stays in service"
             raise Refused(Reason.DIRECTORY_UNAVAILABLE, detail)
         async for rows in _ahead(all_accounts(session)):
             accounts = await self._parsed(_parse_accounts, rows)
