@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _ROOM: Final = 2048
 _A_TURN: Final = 256
+_ALL: Final = 65_536
 
 
 class Answering(Protocol):
@@ -66,11 +67,11 @@ class Channel:
         self._socket = sock
         asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
 
-    def read(self) -> None:
+    def read(self, most: int = _A_TURN) -> None:
         """Take what is there."""
         if self._socket is None:
             return
-        for _ in range(_A_TURN):
+        for _ in range(most):
             try:
                 data, control, _flags, _peer = self._socket.recvmsg(_ROOM, timestamps.ROOM)
             except OSError:  # nothing there, or an ICMP error about what we sent
@@ -163,7 +164,7 @@ class Beats:
 
     def on_lead(self, term: Term) -> None:
         """We answer phones from now on, at first those who wait and whom nobody has answered."""
-        self._channel.read()
+        self._channel.read(_ALL)
         self._number, self._has_rival = term.number, False
         waited = self.pnp.take_over(self._succession.since(self._clock()))
         if waited:
