@@ -13,7 +13,9 @@ from era_ap.cluster.view import Claim, Epoch, Group, Holder, Member
 AP1 = Member("ap1", 1, 1, "i1", "p1", version="1.0", revision="r", session=11)
 AP2 = Member("ap2", 1, 2, "i2", "p2", version="1.0", revision="r", session=12)
 CACHE = Index(7, 70, 1000, True, 3, 3, 1, NOTHING)
-NODES = Group(Holder("ap1", "p1", 7, 11), Epoch(7, "ap1", 7, 70), Claim("ap1/i1", frozenset({"ap2/i2"})))
+NODES = Group(
+    Holder("ap1", "p1", 7, 11), Epoch(7, "ap1", version=7, zxid=70), Claim("ap1/i1", frozenset({"ap2/i2"}))
+)
 GROUP = GroupSurvey(1, NODES, CACHE)
 GOOD = Survey((AP1, AP2), (GROUP,))
 ROLES = (Expected("ap1", 1, 1), Expected("ap2", 1, 2))
@@ -53,7 +55,7 @@ def test_a_good_cluster_gives_no_finding() -> None:
         ),
         (with_nodes(holder=Holder("ap1", "p1", 7, 99)), "whose session nobody claims; if it stays"),
         (
-            with_nodes(epoch=Epoch(8, "ap1", 7, 70), cache=replace(CACHE, term=8)),
+            with_nodes(epoch=Epoch(8, "ap1", version=7, zxid=70), cache=replace(CACHE, term=8)),
             "of term 7, which is not the last one",
         ),
         (with_nodes(cache=None), "has a leader and no MAC cache yet"),
