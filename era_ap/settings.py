@@ -16,7 +16,6 @@ import psutil
 from era_ap.admission import AdmissionPolicy
 from era_ap.config import Missing
 from era_ap.config.directory import YamlFolder
-from era_ap.directory.sql_source import SqlSource
 from era_ap.directory.yaml_source import YamlSource
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.request import Transport
@@ -30,15 +29,21 @@ from era_ap.tftp.server.uploads import UploadPolicy
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from era_ap.config import ApRole, Gate, Site
+    from era_ap.config import ApRole, DirectorySource, Gate, Site
     from era_ap.directory.source import Source
 
 
 def sources_of(site: Site) -> tuple[Source, ...]:
     """The sources of the directory that the site configuration names, in its order."""
-    return tuple(
-        YamlSource(each.path) if isinstance(each, YamlFolder) else SqlSource(each) for each in site.sources
-    )
+    return tuple(_source_of(each) for each in site.sources)
+
+
+def _source_of(configured: DirectorySource) -> Source:
+    if isinstance(configured, YamlFolder):
+        return YamlSource(configured.path)
+    from era_ap.directory.sql import sql_source  # drivers take time to load: only for who has a database
+
+    return sql_source(configured)
 
 
 def rules_of(site: Site, role: ApRole) -> Rules:
