@@ -41,7 +41,8 @@ def sources_of(site: Site) -> tuple[Source, ...]:
 def _source_of(configured: DirectorySource) -> Source:
     if isinstance(configured, YamlFolder):
         return YamlSource(configured.path)
-    from era_ap.directory.sql import sql_source  # drivers take time to load: only for who has a database
+    # Drivers take long to load: only for who has a database.
+    from era_ap.directory.sql import sql_source  # noqa: PLC0415
 
     return sql_source(configured)
 
