@@ -91,7 +91,7 @@ class Coordinator(Protocol):
         """Tell what keeps us from leading (one sentence), None if nothing does."""
 
     def announce(self, *, revision: str | None = None, peer: str | None = None) -> None:
-        """Tell the others the revision of the templates in service, or where they reach us (``Member.peer``)."""
+        """Tell the others the revision of the templates in service, or where they reach us."""
 
     def follow(self, follower: Follower) -> None:
         """Tell ``follower`` of changes from now on."""

@@ -38,7 +38,7 @@ class Duty(enum.Enum):
     PUBLISH = "write the group's part of the MAC cache"
     SCAN_FAST = "look at the directory often"
     RUN = "be a candidate"
-    RENEW = "renew the lease"
+    CONTACT = "keep in contact with ZooKeeper, and renew the lease"
     ASK = "ask the others to keep silent"
     PROMISE = "promise to keep silent"
 
@@ -72,7 +72,7 @@ _TABLE: Final[Mapping[Duty, Mapping[SessionState, tuple[Verdict, ...]]]] = Mappi
         _LOST: _ALWAYS,
     },
     Duty.RUN: {_CONNECTED: (_ACT, _STOP, _STOP, _STOP, _STOP), _SUSPENDED: _NEVER, _LOST: _NEVER},
-    Duty.RENEW: {_CONNECTED: (_STOP, _ACT, _ACT, _ACT, _STOP), _SUSPENDED: _NEVER, _LOST: _NEVER},
+    Duty.CONTACT: {_CONNECTED: _ALWAYS, _SUSPENDED: _NEVER, _LOST: _NEVER},
     Duty.ASK: {
         _CONNECTED: _NEVER,
         _SUSPENDED: (_STOP, _ACT, _ACT, _ACT, _STOP),

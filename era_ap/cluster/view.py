@@ -31,6 +31,11 @@ def epoch_path(group: int) -> str:
     return f"{GROUPS}/{group}/epoch"
 
 
+def beat_path(group: int) -> str:
+    """Persistent: written with each heartbeat of the leader; only its version matters."""
+    return f"{GROUPS}/{group}/beat"
+
+
 def failsafe_path(group: int) -> str:
     """Persistent: the ``Claim`` of the last leader."""
     return f"{GROUPS}/{group}/failsafe"
@@ -96,17 +101,19 @@ class Holder:
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """The term that began last. ``number`` rises with each term, even if ZooKeeper is emptied in between;
-    ``version`` is that of the node, which fenced writes check, ``zxid`` of its last change.
+    ``lease``: how many seconds the leader may act after each heartbeat. ``version`` is that of the node,
+    which fenced writes check, ``zxid`` that of its last change.
     """
 
     number: int
     leader: str = ""
+    lease: float = 0.0
     version: int = 0
     zxid: int = 0
 
     def to_json(self) -> bytes:
         """The data of the node."""
-        return _dump({"number": self.number, "leader": self.leader})
+        return _dump({"number": self.number, "leader": self.leader, "lease": self.lease})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +142,24 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A term of leadership: its group and leader, its number, and what fences writes (see ``Epoch``)."""
+    """A term of leadership: its group and leader, and what the ``Epoch`` says of it."""
 
     group: int
     leader: str
     number: int
+    lease: float
     version: int
     zxid: int
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group as read; None where there is no such node."""
+    """One group as read; None where there is no such node. ``beat`` is the version of that node."""
 
     holder: Holder | None = None
     epoch: Epoch | None = None
     claim: Claim | None = None
+    beat: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

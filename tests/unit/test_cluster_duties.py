@@ -25,9 +25,9 @@ SCAN_FAST  LOST       act      act    act         act    stop
 RUN        CONNECTED  act      stop   stop        stop   stop
 RUN        SUSPENDED  stop     stop   stop        stop   stop
 RUN        LOST       stop     stop   stop        stop   stop
-RENEW      CONNECTED  stop     act    act         act    stop
-RENEW      SUSPENDED  stop     stop   stop        stop   stop
-RENEW      LOST       stop     stop   stop        stop   stop
+CONTACT    CONNECTED  act      act    act         act    stop
+CONTACT    SUSPENDED  stop     stop   stop        stop   stop
+CONTACT    LOST       stop     stop   stop        stop   stop
 ASK        CONNECTED  stop     stop   stop        stop   stop
 ASK        SUSPENDED  stop     act    act         act    stop
 ASK        LOST       stop     act    act         act    stop
