@@ -6,6 +6,8 @@ between them.
 
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -18,7 +20,7 @@ from era_ap.directory.comparison import Reading
 from era_ap.directory.folder_writer import FolderWriter
 from era_ap.directory.model import AccountKey
 from era_ap.directory.originals import canonical_file, place_of
-from era_ap.directory.tree import Tree
+from era_ap.directory.tree import Branch, Tree
 from era_ap.errors import Problem, Reason
 
 if TYPE_CHECKING:
@@ -80,22 +82,33 @@ def writer_of(source: DirectorySource) -> Writer:
 
 
 class FolderReader:
-    """A folder as a ``Reader``; its own findings come with the first domain. Raises ``Refused``."""
+    """A folder as a ``Reader``; its own findings come with the first domain. Raises ``Refused``.
+
+    While a domain is written elsewhere, the next one is read here.
+    """
 
     def __init__(self, root: Path) -> None:
         self._tree = Tree(root)
         self._told: Sequence[Problem] = self._tree.problems
+        self._after = dict(pairwise(self._tree.domains))
+        self._ahead: dict[str, asyncio.Task[Branch]] = {}
 
     async def domains(self) -> Sequence[str]:
         return self._tree.domains
 
     async def read(self, name: str) -> tuple[Reading, Sequence[Problem]]:
-        branch = self._tree.read(name)
+        branch = await (self._ahead.pop(name, None) or self._start(name))
+        following = self._after.get(name)
+        if following is not None:
+            self._ahead[following] = self._start(following)
         told, self._told = self._told, ()
         return branch.reading(), (*told, *branch.problems)
 
     async def names(self, name: str) -> frozenset[str] | None:
         return self._tree.names(name)
+
+    def _start(self, name: str) -> asyncio.Task[Branch]:
+        return asyncio.ensure_future(asyncio.to_thread(self._tree.read, name))
 
 
 class SourceReader:

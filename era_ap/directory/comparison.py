@@ -103,6 +103,8 @@ def _record(
 
 def field_edits(before: Document, after: Document) -> Iterator[FieldEdit]:
     """The fields in which two documents differ, in the order written."""
+    if before == after:
+        return
     old, new = dict(_leaves(text_tree(before), "")), dict(_leaves(text_tree(after), ""))
     for path in dict.fromkeys((*old, *new)):
         was, becomes = old.get(path), new.get(path)

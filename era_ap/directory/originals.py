@@ -6,6 +6,8 @@ document without an original is written canonically. Does not own syntax (``yaml
 
 from __future__ import annotations
 
+import re
+
 from era_ap.directory.documents import Document, Original
 from era_ap.directory.folder import SIPUSERS, SUFFIXES, Place
 from era_ap.directory.model import AccountKey
@@ -22,6 +24,9 @@ from era_ap.directory.yaml_text import (
 from era_ap.errors import Reason, Refused
 
 MAX_NAME = 255
+
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_NOT_CANONICAL = re.compile(r"[#'&*!%@`,\r\t\ufeff]|[{\[](?![}\]])|: {2}|[ \n]\n")
 
 
 def canonical_file(place: Place) -> str:
@@ -68,13 +73,24 @@ def canonical_text(file: str, document: Document, reason: Reason) -> str:
 
 def original_of(place: Place, file: str, text: str, document: Document) -> Original | None:
     """What must be kept of a file beside its document; None where the canonical file is the same."""
-    if file == canonical_file(place):
+    if file == canonical_file(place) and _may_be_canonical(text):
         try:
             if dump_yaml(document) == text:
                 return None
         except DocumentError:
             pass
     return Original(file, text)
+
+
+def _may_be_canonical(text: str) -> bool:
+    """False for most texts that people write: with comments, other quotes, flow style.
+
+    It spares writing the document to compare, which takes as long as reading it.
+    """
+    if "|" in text:
+        return True
+    bare = _QUOTED.sub("x", text)
+    return _NOT_CANONICAL.search(bare) is None
 
 
 def still_means(original: Original, place: Place, document: Document) -> bool:

@@ -73,3 +73,18 @@ def test_a_login_that_is_no_file_name_is_refused(login: str) -> None:
 def test_what_would_not_read_back_is_refused() -> None:
     with pytest.raises(Refused):
         canonical_text(FILE, {"name": "\ud800"}, Reason.ACCOUNT_INVALID)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"name": "Anna", "reg": "no", "x": None, "empty": {}, "list": [], "n": "017"},
+        {"text": "two\nlines\n", "odd": "# it's [a] {b}, & *c: |\t%", "quote": 'a "b" \\'},
+        {"opts": {"ap_devices": [{"mac": "001565000001", "blf": ["1", {"a": [["x"]]}]}]}},
+        {"key with: colon": "v", "'k'": "w", "#": "x", "Имя": "Ёж 😀", "blank ": " x "},
+        {},
+    ],
+)
+def test_every_canonical_text_is_known_as_such(document: dict[str, object]) -> None:
+    text = canonical_text(FILE, document, Reason.ACCOUNT_INVALID)
+    assert original_of(KEY, FILE, text, document) is None
