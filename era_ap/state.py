@@ -62,6 +62,7 @@ class State:
         self._pending = Batch()
         self._named: dict[Key, Data | None] = {}
         self._everything = False
+        self._is_loaded = False
         self._found: dict[Shelf, dict[str, bytes]] = {}
         self._problem = ""
         self._good_at: float | None = None
@@ -81,13 +82,14 @@ class State:
             self._note(str(error))
 
     async def load(self) -> Loaded:
-        """Everything an earlier process has left; to be asked for once, before ``take``."""
+        """Everything an earlier process has left; to be asked for once, before anything is put or written."""
         begin = time.monotonic()
         try:
             loaded = await self._disk.load()
         except (OSError, sqlite3.Error) as error:
             self._note(str(error))
-            return Loaded()
+            loaded, self._everything = Loaded(), True
+        self._is_loaded = True
         for complaint in loaded.complaints:
             self._log.warning("local state is damaged", detail=complaint)
         rows = sum(map(len, loaded.rows.values()))
@@ -115,8 +117,9 @@ class State:
         """Write what is left to write, but do not wait long for it."""
         if self._saving is not None:
             self._saving.cancel()
+        if self._is_loaded:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._save(), STOP_SECONDS)
+                await asyncio.wait_for(self.save(), STOP_SECONDS)
         self.close()
 
     def close(self) -> None:
@@ -133,9 +136,10 @@ class State:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(RETRY_SECONDS if self._problem else SAVE_SECONDS)
-            await self._save()
+            await self.save()
 
-    async def _save(self) -> None:
+    async def save(self) -> None:
+        """Write what has changed, now."""
         if self._everything:
             self._pending = Batch(dict(self._named))
         for keeper in self.keepers:

@@ -36,6 +36,16 @@ CREATE TABLE shelf (
 );
 """
 _SUM = 16
+_IN_THE_WAY = frozenset({
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+})  # fmt: skip
 
 
 class Shelf(NamedTuple):
@@ -107,36 +117,41 @@ class StateFile:
         self._identity = identity
         self._connection: sqlite3.Connection | None = None
         self._sums: dict[Shelf, dict[str, int]] = {}
+        self._is_known = False
 
     def load(self) -> Loaded:
         """Everything there is. What is not usable is removed from the file, if it can be."""
         loaded = Loaded()
-        if not self._path.exists() or not self._path.lstat().st_size:
-            return loaded
         try:
-            _check_trust(self._path)
-            self._read(loaded)
-        except sqlite3.OperationalError:
-            raise
-        except (sqlite3.DatabaseError, ValueError) as error:
+            if self._path.exists() and self._path.lstat().st_size:
+                _check_trust(self._path)
+                self._read(loaded)
+        except (sqlite3.Error, ValueError) as error:
+            if _is_in_the_way(error):
+                raise
             self.discard()
-            return Loaded(complaints=[f"{self._path} is not used and was removed: {error}"])
+            loaded = Loaded(complaints=[f"{self._path} is not used and was removed: {error}"])
+        self._is_known = True
         return loaded
 
     def write(self, batch: Batch) -> None:
         """Write a batch, all of it or nothing; rows that are there already cost nothing.
 
+        What was never loaded, because it could not be, is removed before.
         Raises ``VanishedError`` where the file was lost or damaged since: it is gone then, and everything
         must be written anew.
         """
         if self._connection is not None and not self._path.exists():
             self.discard()
             raise VanishedError(f"{self._path} was removed")
+        if not self._is_known:
+            self.discard()
+            self._is_known = True
         try:
             self._write(batch)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
+            if _is_in_the_way(error):
+                raise
             self.discard()
             raise VanishedError(f"{self._path} was damaged and removed: {error}") from error
 
@@ -264,6 +279,12 @@ class StateFile:
                 connection.execute(statement)
             connection.execute("INSERT INTO identity VALUES (?)", (self._identity,))
             connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _is_in_the_way(error: Exception) -> bool:
+    """Whether an error says nothing about the file, but that it cannot be used now."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return isinstance(error, sqlite3.Error) and code & 0xFF in _IN_THE_WAY
 
 
 def _check_trust(path: Path) -> None:
