@@ -1,0 +1,121 @@
+"""Reading the whole picture of a site from ZooKeeper, and hearing when it may be another one.
+
+Owns the nodes that are read and watched; at most one watch waits on each of them. Does not own what they mean
+(``view``) nor when to look (``election``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from era_ap.cluster.view import (
+    GROUPS,
+    MEMBERS,
+    Group,
+    Member,
+    View,
+    beat_path,
+    epoch_path,
+    failsafe_path,
+    leader_path,
+    member_path,
+    read_claim,
+    read_epoch,
+    read_holder,
+    read_member,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from era_ap.cluster.contract import Ensemble, Node, Watch
+
+
+class Looking:
+    """Reads the members and the ``groups`` (those of the configuration, whether they have nodes or not).
+
+    ``on_news`` is called whenever something that was read may have changed.
+    """
+
+    def __init__(self, ensemble: Ensemble, groups: Collection[int], on_news: Callable[[], None]) -> None:
+        self.groups = groups
+        self._ensemble = ensemble
+        self._on_news = on_news
+        self._watched: set[str] = set()
+
+    def begin(self) -> None:
+        """There is a new session, in which nothing is watched."""
+        self._watched.clear()
+
+    async def look(self) -> View:
+        """What there is now. Raises ``UnavailableError``."""
+        names = await self._children(MEMBERS)
+        members = await asyncio.gather(*(self._member(name) for name in names))
+        groups = await asyncio.gather(*(self._group(number) for number in self.groups))
+        return View(
+            MappingProxyType({member.name: member for member in members if member is not None}),
+            MappingProxyType(dict(zip(self.groups, groups, strict=True))),
+        )
+
+    async def beat(self, group: int) -> int | None:
+        """The version of the node of a leader's heartbeats, None if there is none; it is not watched."""
+        node = await self._ensemble.read(beat_path(group))
+        return None if node is None else node.version
+
+    async def _member(self, name: str) -> Member | None:
+        node = await self._read(member_path(name))
+        return None if node is None else read_member(node.data, node.owner)
+
+    async def _group(self, number: int) -> Group:
+        holder, epoch, claim, beat = await asyncio.gather(
+            self._read(leader_path(number)),
+            self._read(epoch_path(number)),
+            self._read(failsafe_path(number)),
+            self.beat(number),
+        )
+        return Group(
+            None if holder is None else read_holder(holder.data, holder.owner),
+            None if epoch is None else read_epoch(epoch.data, epoch.version, epoch.mzxid),
+            None if claim is None else read_claim(claim.data, claim.version),
+            beat,
+        )
+
+    async def _read(self, path: str) -> Node | None:
+        watch = self._watch(path)
+        try:
+            return await self._ensemble.read(path, watch)
+        except BaseException:
+            self._watched.discard(path)
+            raise
+
+    async def _children(self, path: str) -> tuple[str, ...]:
+        watch = self._watch(path)
+        try:
+            names = await self._ensemble.children(path, watch)
+        except BaseException:
+            self._watched.discard(path)
+            raise
+        if not names:  # there may be no such node, which then nobody watches
+            await self._ensemble.make(path)
+            self._watched.discard(path)
+            names = await self._ensemble.children(path, self._watch(path))
+        return names
+
+    def _watch(self, path: str) -> Watch | None:
+        if path in self._watched:
+            return None
+        self._watched.add(path)
+        return partial(self._rung, path)
+
+    def _rung(self, path: str) -> None:
+        self._watched.discard(path)
+        self._on_news()
+
+
+async def make_parents(ensemble: Ensemble, group: int) -> None:
+    """The nodes without which an instance could not register, nor its group have a leader."""
+    await ensemble.make(MEMBERS)
+    await ensemble.make(f"{GROUPS}/{group}")
