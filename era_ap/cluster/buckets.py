@@ -109,7 +109,9 @@ class Bucket:
         self._logins = layout.texts + sum(self._name_lengths())
         self.macs = len({self._mac(place) for place in range(layout.rows)})
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """The number of rows."""
         return self._layout.rows
 
     def owners(self, mac: int) -> tuple[Row, ...]:

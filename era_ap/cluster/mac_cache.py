@@ -20,6 +20,8 @@ from era_ap.cluster.keeping import Keeping
 from era_ap.cluster.own_rows import OwnRows
 from era_ap.cluster.publisher import Publisher
 from era_ap.cluster.sweeping import keep_swept
+from era_ap.state import NAMED
+from era_ap.state_file import Batch, Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,8 +34,23 @@ if TYPE_CHECKING:
     from era_ap.cluster.view import Term
     from era_ap.directory.model import AccountKey
     from era_ap.health import Looks
+    from era_ap.state import Keeper
 
-__all__ = ["Directory", "GroupStatus", "MacCache", "Sharing", "looked_at", "status_of"]
+__all__ = [
+    "Directory",
+    "GroupStatus",
+    "MacCache",
+    "Sharing",
+    "keeper_of",
+    "looked_at",
+    "status_of",
+    "take_up",
+]
+
+KEPT_AS = "mac-cache"
+"""The owner of our rows in local state."""
+
+SLICE_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +192,26 @@ class MacCache:
 
     def _on_published(self, group: int, numbers: frozenset[int], domains: frozenset[str]) -> None:
         self.catching_up.compare({(group, number) for number in numbers}, domains)
+
+
+def keeper_of(cache: MacCache) -> Keeper:
+    """Gives local state what changed; ``take_up`` gets it back."""
+
+    def keep(everything: bool) -> Batch:
+        touched = cache.keeping.touched(everything=everything)
+        return Batch({Key(NAMED, KEPT_AS, name): data for name, data in touched.items()})
+
+    return keep
+
+
+async def take_up(cache: MacCache, saved: Mapping[str, bytes]) -> None:
+    """Hold what an earlier process did, before ``start``; the loop is let go every few milliseconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SLICE_SECONDS
+    for _ in cache.keeping.load(saved):
+        if loop.time() > until:
+            await asyncio.sleep(0)
+            until = loop.time() + SLICE_SECONDS
 
 
 def looked_at(looks: Mapping[str, Looks]) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from era_ap.cluster.buckets import BUCKETS, EMPTY, bucket_of_mac, pack
+from era_ap.cluster.buckets import BUCKETS, EMPTY, bucket_of_mac
 from era_ap.cluster.sealing import IN_FLUX
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes that one picture may take: ten million MACs. What a hostile writer puts beyond is not held."""
-
-_NOTHING = pack((), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +86,10 @@ class Picture:
             return frozenset()
         self.bytes += _size(bucket) - _size(before)
         self.revision += 1
-        if before is None or bucket is None:  # the same, but cheaper: much comes, or goes, at once
-            return frozenset((before or bucket or _NOTHING).domains())
-        return difference(before, bucket).domains
+        if before is not None and bucket is not None:
+            return difference(before, bucket).domains
+        only = before or bucket  # the same, but cheaper: much comes, or goes, at once
+        return frozenset(only.domains()) if only is not None else frozenset()
 
     def room(self, number: int, bucket: Bucket) -> bool:
         """Whether ``bucket`` may be held in place of what is there."""

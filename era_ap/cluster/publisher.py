@@ -245,7 +245,7 @@ def _tells(index: Index | None, term: Term, sees: bool) -> bool:
 
 
 def _counts(bucket: Bucket | None) -> tuple[int, int, int]:
-    return (bucket.macs, len(bucket), len(bucket.settings())) if bucket is not None else (0, 0, 0)
+    return (bucket.macs, bucket.count, len(bucket.settings())) if bucket is not None else (0, 0, 0)
 
 
 async def _in_slices(numbers: Iterable[int]) -> AsyncIterator[int]:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import structlog
 
-from era_ap.cluster.mac_cache import Directory, MacCache, Sharing, looked_at, status_of
+from era_ap.cluster.mac_cache import (
+    KEPT_AS,
+    Directory,
+    MacCache,
+    Sharing,
+    keeper_of,
+    looked_at,
+    status_of,
+    take_up,
+)
 from era_ap.cluster.rows import GroupOf
 from era_ap.cluster.view import Term
 from era_ap.directory.index import DirectoryIndex
@@ -18,6 +27,7 @@ from era_ap.directory.model import Account, AccountKey, Device, Domain
 from era_ap.directory.part import Part
 from era_ap.directory.source import Change
 from era_ap.health import Looks
+from era_ap.state_file import StateFile
 from tests.cached_macs import begin_term, published
 from tests.fake_ensemble import Servers
 from tests.virtual_time import run
@@ -608,18 +618,24 @@ def test_a_closed_cache_does_nothing_more_and_answers_still() -> None:
     run(test())
 
 
-def test_what_was_kept_is_taken_up_before_zookeeper_is_there() -> None:
+def test_what_was_kept_is_taken_up_before_zookeeper_is_there(tmp_path: Path) -> None:
     async def test() -> None:
         site = Site()
         _, two, _ = await three(site)
-        told: Mapping[str, object] = two.cache.keeping.touched()
-        saved = {name: data() for name, data in told.items() if callable(data)}
+        batch = keeper_of(two.cache)(False)
+        assert {key.owner for key in batch.rows} == {KEPT_AS}
+        assert len(batch.rows) == 1 + len([each for each in two.cache.holding.pictures[1].buckets if each])
+        assert not keeper_of(two.cache)(False)
+        file = StateFile(tmp_path / "two.state", "two of lab")
+        file.write(batch)
+        (rows,) = file.load().rows.values()
         fresh = site.instance()
         fresh.client.suspend()
-        for _ in fresh.cache.keeping.load(saved):
-            await asyncio.sleep(0)
+        await take_up(fresh.cache, rows)
         assert fresh.cache.owners("000000000001") == (AccountKey("d0.example.com", "1000"),)
         assert not fresh.cache.is_fresh()
         assert [each.macs for each in status_of(fresh.cache)] == [100]
+        assert not keeper_of(fresh.cache)(False)
+        file.close()
 
     run(test())

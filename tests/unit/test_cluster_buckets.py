@@ -73,7 +73,7 @@ def test_what_goes_in_comes_out(content: tuple[list[Row], dict[str, int]]) -> No
     for bucket in (pack(given_rows, settings), unpack(pack(given_rows, settings).payload)):
         assert list(bucket.rows()) == sorted(given_rows)
         assert bucket.settings() == settings
-        assert len(bucket) == len(given_rows)
+        assert bucket.count == len(given_rows)
         assert bucket.macs == len({row.mac for row in given_rows})
         for mac in {row.mac for row in given_rows} | {0, MAC}:
             assert bucket.owners(mac) == tuple(sorted(row for row in given_rows if row.mac == mac))
@@ -117,7 +117,7 @@ def test_several_accounts_may_list_a_mac_also_of_several_domains() -> None:
 
 def test_a_bucket_of_nothing_holds_nothing() -> None:
     bucket = unpack(pack([], {}).payload)
-    assert (len(bucket), bucket.macs, bucket.owners(MAC), bucket.settings()) == (0, 0, (), {})
+    assert (bucket.count, bucket.macs, bucket.owners(MAC), bucket.settings()) == (0, 0, (), {})
 
 
 def test_more_than_a_node_can_take_is_refused() -> None:

@@ -52,6 +52,8 @@ def test_a_picture_knows_its_owners() -> None:
     assert picture.put(NUMBER, pack([ROW], {"c": 2})) == {"c"}
     assert picture.put(NUMBER, None) == {"a.example.com", "c"}
     assert picture.put(NUMBER, None) == frozenset()
+    assert picture.put(NUMBER, pack([], {"c": 1})) == {"c"}
+    assert picture.put(NUMBER, None) == {"c"}
     picture.put(NUMBER, pack([ROW], {}))
     assert picture.owners(MAC) == (ROW,)
     assert picture.owners(MAC + 1) == ()

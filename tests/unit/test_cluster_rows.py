@@ -88,7 +88,7 @@ def places() -> Iterable[Place]:
 def held(table: RowTable) -> dict[Place, set[Row]]:
     found = {place: table.bucket(*place) for place in places()}
     return {
-        place: set(bucket.rows()) for place, bucket in found.items() if bucket is not None and len(bucket)
+        place: set(bucket.rows()) for place, bucket in found.items() if bucket is not None and bucket.count
     }
 
 
@@ -182,8 +182,8 @@ def test_what_does_not_fit_into_a_bucket_is_left_out_and_counted(monkeypatch: py
     bucket = directory.table.bucket(1, number(MAC))
     assert bucket is not None
     assert len(bucket.payload) <= 1000
-    assert 0 < len(bucket) < 100
-    assert directory.table.left_out == 100 - len(bucket)
+    assert 0 < bucket.count < 100
+    assert directory.table.left_out == 100 - bucket.count
 
 
 def test_a_bucket_with_no_room_for_its_domains_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
