@@ -71,6 +71,7 @@ class SqlSource:
         self._at: Position | None = None
         self._recheck: tuple[AccountKey, ...] = ()
         self._findings: dict[AccountKey | str, tuple[Problem, ...]] = {}
+        self._told: tuple[Problem, ...] = ()
         self._state = SchemaState.CURRENT
 
     @property
@@ -107,6 +108,9 @@ class SqlSource:
                     await self._read_all(session, take)
             elif now.revision != before.revision or self._recheck:
                 await self._read_news(session, take, before.revision, domains)
+        if self._told != self._problems():
+            self._told = self._problems()
+            take(Change(problems=self._told))
         if self.whole or domains is None:
             self._at = now
             self._recheck = ()
@@ -140,7 +144,6 @@ class SqlSource:
         async for rows in _ahead(all_accounts(session)):
             accounts = await self._parsed(_parse_accounts, rows)
             await self._hand_over(News(accounts, [], [], []), take)
-        take(Change(problems=self._problems()))
 
     async def _read_news(
         self,
@@ -171,6 +174,7 @@ class SqlSource:
 
     async def _hand_over(self, news: News, take: Callable[[Change], None]) -> None:
         for piece in pieces(news, self._problems()):
+            self._told = piece.problems
             take(piece)
             await asyncio.sleep(0)
 
