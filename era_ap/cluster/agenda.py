@@ -127,4 +127,5 @@ class Agenda:
             situation.backing.lists.append(write.relies)
         if write.purpose is Purpose.TAKE:
             situation.attempted = write.number
+            situation.stays_until = choosing.stays_until(situation, now)
         self._actions.append(write)

@@ -14,7 +14,7 @@ from era_ap.cluster.duties import Duty, Standing
 from era_ap.cluster.failsafe import Ask
 from era_ap.cluster.lease import LEASE_SHARE, WAIT_FACTOR
 from era_ap.cluster.moves import Beat, Peek, Purpose, Question, Write
-from era_ap.cluster.preference import GRACE_SECONDS, rank, successor
+from era_ap.cluster.preference import GRACE_SECONDS, ahead, successor
 from era_ap.cluster.situation import Situation
 from era_ap.cluster.view import (
     Claim,
@@ -57,8 +57,18 @@ def takes_over_at(situation: Situation, now: float) -> float | None:
     if not claim.admits(situation.own.key):
         return None
     at = max(situation.promised_until, situation.leaderless_at, _lease_ends_at(situation, claim))
-    rivals = [member for member in situation.peers if claim.admits(member.key)]
-    return at + rank(situation.own, rivals) * GRACE_SECONDS
+    return at + len(_before_us(situation)) * GRACE_SECONDS
+
+
+def stays_until(situation: Situation, now: float) -> float:
+    """Until when a leader that takes over now does not hand over; at once, unless others did not act."""
+    return now + situation.policy.hold_down_seconds if _before_us(situation) else now
+
+
+def _before_us(situation: Situation) -> list[Member]:
+    """Who may take over and should do so rather than we."""
+    claim = situation.claim or Claim()
+    return [member for member in ahead(situation.own, situation.peers) if claim.admits(member.key)]
 
 
 def _lease_ends_at(situation: Situation, claim: Claim) -> float:

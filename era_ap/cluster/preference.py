@@ -15,9 +15,9 @@ GRACE_SECONDS: Final = 0.5
 """What each rank gives the one before it to take over: a preferred candidate may be there and not act."""
 
 
-def rank(own: Member, members: Iterable[Member]) -> int:
-    """How many members should rather lead than ``own``."""
-    return sum(_place(member) < _place(own) for member in members if member.name != own.name)
+def ahead(own: Member, members: Iterable[Member]) -> list[Member]:
+    """The members that should rather lead than ``own``."""
+    return [member for member in members if member.name != own.name and _place(member) < _place(own)]
 
 
 def successor(leader: Member, members: Iterable[Member]) -> Member | None:

@@ -422,7 +422,7 @@ class Machine:
         def tell(answer: Any) -> None:
             self.election.answered(question, answer, sent_at, self.clock())
 
-        if other is not None and self.world.rng.random() < 0.98:
+        if other is not None and self.world.rng.random() >= self.world.odd_share:
             self.world.after(self.world.delay(), other.run(heard))
 
     def notice(self) -> None:
@@ -439,7 +439,10 @@ class Machine:
 
 
 class World:
-    """The site. ``broken`` collects what must never happen; ``moves`` counts changes of the acting leader."""
+    """The site. ``broken`` collects what must never happen, ``acted`` who acted and since when.
+
+    ``odd_share`` of all messages are slow, of all watches and questions lost.
+    """
 
     def __init__(
         self,
@@ -449,12 +452,14 @@ class World:
         session_seconds: float = 4.0,
         hold_down_seconds: float = 5.0,
         failsafe: bool = True,
+        odd_share: float = 0.0,
     ) -> None:
         self.rng = random.Random(seed)
         self.now = 0.0
         self.session_seconds = session_seconds
         self.hold_down_seconds = hold_down_seconds
         self.failsafe = failsafe
+        self.odd_share = odd_share
         self.lost_answers = 0.0
         self.last_client = 0
         self.events: list[tuple[float, int, Callable[[], None]]] = []
@@ -491,7 +496,8 @@ class World:
         return there[-1] if there else None
 
     def delay(self) -> float:
-        return self.rng.uniform(0.0005, 0.01) if self.rng.random() < 0.97 else self.rng.uniform(0.05, 0.6)
+        slow = self.rng.random() < self.odd_share
+        return self.rng.uniform(0.05, 0.6) if slow else self.rng.uniform(0.0005, 0.01)
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
         self.at(self.now + seconds, what)
@@ -512,7 +518,7 @@ class World:
 
     def tell_watchers(self) -> None:
         for machine in self.alive:
-            if self.rng.random() < 0.98:  # else it finds out by itself
+            if self.rng.random() >= self.odd_share:  # else it finds out by itself
                 self.after(self.delay(), machine.run(machine.notice))
 
     def run_until(self, end: float) -> None:
