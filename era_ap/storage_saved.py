@@ -92,7 +92,7 @@ class StorageKeeper:
         while True:
             await self._news.wait()
             self._news.clear()
-            if not await self._hold():
+            if not await self.hold():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), RETRY_SECONDS)
                 self._news.set()
@@ -133,8 +133,8 @@ class StorageKeeper:
             for place, file in self._store.files.items()
         }
 
-    async def _hold(self) -> bool:
-        """Read what should be held and is not; whether all of it could be."""
+    async def hold(self) -> bool:
+        """Read what should be held and is not, once; whether all of it could be."""
         loop = asyncio.get_running_loop()
         wanted = _wanted(self._store.files)
         held = {entry: data for entry in wanted if (data := self._statics.held.get(entry)) is not None}

@@ -165,14 +165,16 @@ class Store:
         young = [
             place
             for place, what in seen.items()
-            if isinstance(what, Stamp) and now - what.mtime_ns / 1e9 < YOUNG_SECONDS
+            if what != self._taken.get(place)
+            and isinstance(what, Stamp)
+            and now - what.mtime_ns / 1e9 < YOUNG_SECONDS
         ]
         again = seen
         if young:
             self._sleep(self._settle_seconds)
             again = self._look()
         for place, what in seen.items():
-            if again.get(place) == what:
+            if again.get(place) == what and what != self._taken.get(place):
                 self._take(place, what)
 
     # --- taking up

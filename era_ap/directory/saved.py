@@ -44,6 +44,7 @@ def restore(loaded: Loaded, source: str) -> SavedSource | None:
     part, complete = Part(), not loaded.damaged.intersection(shelves)
     try:
         at, cursor, was_complete = json.loads(rows[""])
+        at = float(at)
         for name in sorted(domains):
             part.domains[name] = _read_domain(name, domains.pop(name))
         for name in sorted(blocks, key=_place):
@@ -51,7 +52,7 @@ def restore(loaded: Loaded, source: str) -> SavedSource | None:
     except (ValueError, KeyError, TypeError):
         return None
     complete = complete and was_complete is True
-    return SavedSource(part, float(at), cursor if complete else None, complete)
+    return SavedSource(part, at, cursor if complete else None, complete)
 
 
 class DirectoryKeeper:
