@@ -105,6 +105,10 @@ class Admission:
         source.unknown[mac] = now
         return self._is_throttled(source, now)
 
+    def throttled(self, now: float) -> int:
+        """How many addresses have used up their budget of unknown MACs."""
+        return sum(self._is_throttled(source, now) for source in self._sources.values() if source.unknown)
+
     def __len__(self) -> int:
         return len(self._sources)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from era_ap.config.pnp import Phones
     from era_ap.provisioning.provisioner import Provisioner
     from era_ap.reporting import Reporter
-    from era_ap.sip.sightings import Discovered
+    from era_ap.sip.sightings import Sightings
 
 TFTP_PORT = 69
 
@@ -127,7 +127,7 @@ class Discovery:
         return self._server.status
 
     @property
-    def discovered(self) -> Iterable[Discovered]:
+    def discovered(self) -> Sightings:
         """Phones that asked and that no account owns, newest first."""
         return self._responder.sightings
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-STALE_SECONDS = 5.0
-"""A source that nobody could read for so long is stale; one look takes much less."""
+STALE_SECONDS = 30.0
+"""A source without a good look for so long is stale, though nothing was told to be in the way."""
 
 
 class Condition(enum.Enum):

@@ -70,6 +70,21 @@ class ReadPool:
         late = self._clock() - self._stalled_seconds
         return all(since is not None and since < late for since in self._busy_since)
 
+    @property
+    def threads(self) -> int:
+        """Threads there are, or will be with the first read."""
+        return len(self._threads)
+
+    @property
+    def busy(self) -> int:
+        """Threads that are in a read."""
+        return sum(since is not None for since in self._busy_since)
+
+    @property
+    def waiting(self) -> int:
+        """Reads that wait for a thread."""
+        return self._jobs.qsize()
+
     def close(self) -> None:
         """End the threads when they are idle; one that is held up ends with the process."""
         for _ in self._threads:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.addresses import AddressBook
     from era_ap.provisioning.provisioner import Provisioner
     from era_ap.provisioning.request import FileRequest, Reply
+    from era_ap.provisioning.scope import Rendering
     from era_ap.resolver import Resolver
     from era_ap.static_files import StaticFiles, StaticStream
 
@@ -38,7 +39,10 @@ def _later(work: Coroutine[Any, Any, Reply]) -> Deferred[Reply]:
 
 
 class FileService:
-    """The one ``Opener`` of a process. ``clock`` is monotonic, in seconds."""
+    """The one ``Opener`` of a process.
+
+    ``clock`` is monotonic, in seconds; ``on_rendered`` gets the time that each filling of a template took.
+    """
 
     def __init__(
         self,
@@ -48,12 +52,14 @@ class FileService:
         resolver: Resolver,
         *,
         clock: Callable[[], float],
+        on_rendered: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._provisioner = provisioner
         self._statics = statics
         self._book = book
         self._resolver = resolver
         self._clock = clock
+        self._on_rendered = on_rendered
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="render")
 
     def open(self, request: FileRequest) -> Reply | Deferred[Reply]:
@@ -64,13 +70,14 @@ class FileService:
         if not isinstance(answer, Filling):
             return answer
         try:
-            rendering = answer.render(self._clock, INLINE_SECONDS)
+            rendering, seconds = self._render(answer, INLINE_SECONDS)
         except NamesNeeded as needed:
             return _later(self._fill(answer, needed))
         except Refused as refused:
             if refused.reason is Reason.TIME_LIMIT:
                 return _later(self._fill(answer, None))
             return self._refuse(answer, refused)
+        self._on_rendered(seconds)
         return self._provisioner.fill(answer, rendering, self._clock())
 
     def close(self) -> None:
@@ -105,16 +112,22 @@ class FileService:
                 if needed is not None:
                     await self._resolver.ask(self._book.need(needed.names, self._clock()))
                 try:
-                    rendering = await loop.run_in_executor(
-                        self._slow, filling.render, self._clock, RENDER_SECONDS
+                    rendering, seconds = await loop.run_in_executor(
+                        self._slow, self._render, filling, RENDER_SECONDS
                     )
                 except NamesNeeded as still_needed:
                     needed = still_needed
                     continue
+                self._on_rendered(seconds)
                 return self._provisioner.fill(filling, rendering, self._clock())
         except Refused as refused:
             return self._refuse(filling, refused)
         return Refusal(Reason.NAME_UNRESOLVED, filling.subject)
+
+    def _render(self, filling: Filling, limit: float) -> tuple[Rendering, float]:
+        """The rendering and how long it took; in any thread."""
+        start = self._clock()
+        return filling.render(self._clock, limit), self._clock() - start
 
     def _refuse(self, filling: Filling, refused: Refused) -> Refusal:
         return self._provisioner.refuse(filling.key, refused, filling.subject, self._clock())

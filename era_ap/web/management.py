@@ -161,6 +161,26 @@ def health_pages(health: Callable[[], Health], about: Mapping[str, str]) -> Page
     return {("GET", "/healthz"): lambda _asked: Page(b"ok\n"), ("GET", "/readyz"): ready}
 
 
+def metrics_page(expose: Callable[[str], tuple[bytes, str]]) -> Pages:
+    """/metrics, in the form that the scraper asks for (see ``Monitor.expose``)."""
+
+    def metrics(asked: Asked) -> Page:
+        body, content_type = expose(asked.headers.get(b"accept", b"").decode("latin-1"))
+        return Page(body, content_type=content_type)
+
+    return {("GET", "/metrics"): metrics}
+
+
+def peer_page(path: str, answer: Callable[[bytes], tuple[int, bytes]]) -> Pages:
+    """What other instances ask (see ``Peers.answer``)."""
+
+    def peer(asked: Asked) -> Page:
+        status, body = answer(asked.body)
+        return Page(body, status, "application/octet-stream")
+
+    return {("POST", path): peer}
+
+
 async def _body(receive: Receive) -> bytes | None:
     """The body of a request, None if it is too large."""
     body = b""

@@ -15,7 +15,7 @@ import structlog
 
 from era_ap import config
 from era_ap.health import Condition, Health, Need, Phase, Source, judge
-from era_ap.web.management import BODY_BYTES, Asked, Management, Page, Pages, health_pages
+from era_ap.web.management import BODY_BYTES, Asked, Management, Page, Pages, health_pages, metrics_page
 
 ANSWER_SECONDS = 5.0
 
@@ -128,6 +128,12 @@ def test_a_body_is_handed_over_and_one_that_is_too_large_is_not() -> None:
     assert run(pages, lambda port: ask(port, "POST", "/take", b"x" * BODY_BYTES))[0] == 200
     assert run(pages, lambda port: ask(port, "POST", "/take", b"x" * (BODY_BYTES + 1)))[0] == 413
     assert [len(each.body) for each in asked] == [BODY_BYTES]
+
+
+def test_metrics_in_the_form_that_is_asked_for() -> None:
+    pages = metrics_page(lambda accept: (f"asked for {accept}".encode(), "text/x"))
+    got, headers, body = run(pages, lambda port: ask(port, "GET", "/metrics"))
+    assert (got, headers["content-type"], body) == (200, "text/x", b"asked for ")
 
 
 def test_a_page_that_raises_is_told_of_and_answered() -> None:

@@ -40,6 +40,7 @@ def test_while_all_threads_hang_new_reads_fail_at_once_and_later_work_again():
     assert entered.acquire(timeout=5)
     assert entered.acquire(timeout=5)
     waiting = pool.submit(lambda: "waited")
+    assert (pool.threads, pool.busy, pool.waiting) == (2, 2, 1)
     clock.now = 2.0
     for _ in range(100):
         with pytest.raises(Refused) as caught:

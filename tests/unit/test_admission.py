@@ -114,3 +114,13 @@ def test_hosts_of_a_lan_do_not_answer_for_each_other() -> None:
         assert admission.admit(f"{lan}1", 0.0) is Verdict.ADMIT
         assert admission.admit(f"{lan}2", 0.0) is Verdict.ADMIT
         assert admission.admit(f"{lan}1", 0.0) is Verdict.RATE
+
+
+def test_how_many_addresses_are_throttled() -> None:
+    gate = Admission(AdmissionPolicy(unknown_macs=2, window=60.0))
+    assert gate.throttled(0.0) == 0
+    for address, count in (("192.0.2.1", 2), ("192.0.2.2", 1), ("192.0.2.3", 5)):
+        for number in range(count):
+            gate.note_unknown(address, f"00156500000{number}", 0.0)
+    assert gate.throttled(1.0) == 2
+    assert gate.throttled(61.0) == 0

@@ -90,6 +90,6 @@ def test_the_document_of_readyz() -> None:
 def test_looks_become_a_source(
     looks: Looks, now: float, condition: Condition, age: float | None, detail: str
 ) -> None:
-    source = source_of("storage", looks, now, need=Need.ALL)
+    source = source_of("storage", looks, now, need=Need.ALL, patience=5.0)
     assert (source.condition, source.detail, source.need) == (condition, detail, Need.ALL)
     assert source.age == (age if age is None else pytest.approx(age))
