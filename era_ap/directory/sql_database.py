@@ -80,6 +80,8 @@ class Database:
 
     def _engine(self) -> AsyncEngine:
         options: dict[str, Any] = {}
+        if self._use is not Use.UPGRADE:  # SQLAlchemy itself reads JSON when it looks at tables
+            options = {"json_serializer": _as_it_is, "json_deserializer": _as_it_is}
         if self.kind is SqlKind.POSTGRESQL:
             options["isolation_level"] = "REPEATABLE READ" if self._use is Use.READ else "READ COMMITTED"
             options["execution_options"] = {"postgresql_readonly": self._use is Use.READ}
@@ -92,8 +94,6 @@ class Database:
             pool_timeout=self.seconds,
             pool_pre_ping=self._use is not Use.READ,
             hide_parameters=True,
-            json_serializer=_as_it_is,
-            json_deserializer=_as_it_is,
             **options,
         )
         if self.kind is SqlKind.SQLITE:
