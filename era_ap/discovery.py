@@ -179,7 +179,7 @@ def _phones(phones: Phones) -> PhoneList:
 
 def _served(local: str, listen: tuple[str, ...]) -> str:
     """The address that heard the phone if files are served there, else one where they are."""
-    if "0.0.0.0" in listen or local in listen:  # noqa: S104 - what the operator wrote
+    if "0.0.0.0" in listen or local in listen:  # nosec B104 # noqa: S104 - what the operator wrote
         return local
     for address in listen:
         if ip_address(address).version == 4:

@@ -77,7 +77,7 @@ class Listener:
         own = sock is None
         sock = sock or _bound(address, port, options)
         name = sock.getsockname()
-        wildcard = name[0] in ("0.0.0.0", "::")  # noqa: S104 - the operator's choice, not a default
+        wildcard = name[0] in ("0.0.0.0", "::")  # nosec B104 # noqa: S104 - the operator's choice, not a default
         sock.setblocking(False)
         enlarge_receive_buffer(sock, RECEIVE_BUFFER)
         if wildcard:
@@ -332,7 +332,7 @@ def _bound(address: str, port: int, options: Sequence[int]) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         for option in options:
             sock.setsockopt(socket.SOL_SOCKET, option, 1)
-        if address in ("0.0.0.0", "::"):  # noqa: S104 - before anything can arrive
+        if address in ("0.0.0.0", "::"):  # nosec B104 # noqa: S104 - before anything can arrive
             _ask_for_local(sock, family)
         sock.bind(socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM)[0][4])
     except OSError:

@@ -163,7 +163,7 @@ class Ext(Shape):
     """Everything of an ap role that the role's own keys do not say; ``Ext()`` is all defaults."""
 
     listen: _Listen = Field(
-        default=("0.0.0.0", "::"),  # noqa: S104 - phones are everywhere; ext.allow is the fence
+        default=("0.0.0.0", "::"),  # nosec B104 # noqa: S104 - phones are everywhere; ext.allow is the fence
         description="addresses to serve TFTP on",
     )
     allow: _Allow = Field(
@@ -181,7 +181,7 @@ class Ext(Shape):
         default=600.0, ge=10, le=604_800, description="life of a temporary address, seconds"
     )
     http_listen: _Listen = Field(
-        default=("0.0.0.0", "::"),  # noqa: S104 - as for TFTP
+        default=("0.0.0.0", "::"),  # nosec B104 # noqa: S104 - as for TFTP
         description="addresses to serve HTTP and HTTPS on",
     )
     http_port: _Port | None = Field(

@@ -43,7 +43,7 @@ async def upgrade(settings: SqlDatabase) -> tuple[SchemaState, SchemaState]:
 def _upgrade(connection: sa.Connection) -> SchemaState:
     _lock(connection)
     known = sa.inspect(connection).has_table(VERSION_TABLE)
-    version = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")) if known else None  # noqa: S608
+    version = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")) if known else None  # nosec B608 # noqa: S608
     before = state_of(version)
     if before in (SchemaState.EMPTY, SchemaState.BEHIND):
         config = Config()

@@ -204,7 +204,7 @@ def builtin_masks() -> tuple[Mask, ...]:
     """The masks of the known vendors, specific ones first; read from package data, so call it once."""
     text = resources.files("era_ap").joinpath("data/masks.yml").read_text(encoding="utf-8")
     masks = []
-    for number, entry in enumerate(yaml.load(text, Loader=yaml.BaseLoader), 1):  # noqa: S506 - text scalars only
+    for number, entry in enumerate(yaml.load(text, Loader=yaml.BaseLoader), 1):  # nosec B506 # noqa: S506 - text scalars only
         mask = compile_mask(entry, f"built-in mask {number}")
         masks.append(replace(mask, is_corrected=mask.type is None))
     return tuple(masks)

@@ -64,7 +64,7 @@ class TimeZones:
         self._today = today
         self._database = Database()
         text = resources.files("era_ap").joinpath("data/timezones.yml").read_text(encoding="utf-8")
-        self._listed: dict[str, list[list[str]]] = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - text only
+        self._listed: dict[str, list[list[str]]] = yaml.load(text, Loader=yaml.BaseLoader)  # nosec B506 # noqa: S506 - text only
         self._date: datetime.date | None = None
         self._zones: dict[str, Zone | None] = {}
         self._entries: dict[str, tuple[_Entry, ...]] = {}

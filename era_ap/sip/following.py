@@ -66,7 +66,7 @@ def _get(url: str, agent: str, timeout: float, clock: Callable[[], float], *, ow
     request = urllib.request.Request(url, headers={"User-Agent": agent} if agent else {})  # noqa: S310
     start = clock()
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - http or https only
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # nosec B310 # noqa: S310 - http or https only
             data = answer.read(MAX_BYTES)
     except urllib.error.HTTPError as error:
         return Fetch(url, End.ERROR, None, error.code, str(error.reason), clock() - start, own)

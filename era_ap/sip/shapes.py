@@ -45,7 +45,7 @@ class Shape:
 def shapes() -> Mapping[str, Shape]:
     """All shapes by name."""
     text = resources.files("era_ap").joinpath("data/pnp_phones.yml").read_text(encoding="utf-8")
-    document: dict[str, dict[str, Any]] = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - texts only
+    document: dict[str, dict[str, Any]] = yaml.load(text, yaml.BaseLoader)  # nosec B506 # noqa: S506 - texts only
     return {
         name: Shape(name, int(entry["port"]), str(entry["model"]), str(entry["message"]))
         for name, entry in document.items()

@@ -75,7 +75,7 @@ class PnpSocket:
             data, control, _flags, peer = self._sock.recvmsg(_ROOM, _CONTROL_ROOM)
         except OSError:  # nothing there, or an ICMP error about an earlier answer
             return None
-        index, address = 0, "0.0.0.0"  # noqa: S104 - no address, not all
+        index, address = 0, "0.0.0.0"  # nosec B104 # noqa: S104 - no address, not all
         for level, kind, value in control:
             if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
                 (index,) = struct.unpack_from("=i", value)

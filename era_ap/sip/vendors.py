@@ -95,7 +95,7 @@ class Vendors:
 
 def parse_vendors(text: str) -> Vendors:
     """Read the data file; every scalar is text."""
-    document: dict[str, dict[str, Any]] = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - texts only
+    document: dict[str, dict[str, Any]] = yaml.load(text, yaml.BaseLoader)  # nosec B506 # noqa: S506 - texts only
     return Vendors(_vendor(key, entry) for key, entry in document.items())
 
 

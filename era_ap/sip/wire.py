@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from era_ap.sip.sockets import Received
 
-NO_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - none was found
+NO_ADDRESS: Final = "0.0.0.0"  # nosec B104 # noqa: S104 - none was found
 
 
 @dataclass(frozen=True, slots=True)
