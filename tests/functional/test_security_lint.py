@@ -16,7 +16,7 @@ BANDIT = shutil.which("bandit", path=f"{Path(sys.executable).parent}{os.pathsep}
 
 @pytest.mark.skipif(BANDIT is None, reason="needs the Python package bandit")
 def test_bandit_finds_nothing() -> None:
-    """What it finds and is right as it stands is marked ``# nosec BXXX # noqa: SXXX - why``, for ruff as well."""
+    """What is right as it stands is marked: ``# nosec B104 # noqa: S104 - why`` (the second for ruff)."""
     assert BANDIT is not None
     command = [BANDIT, "--quiet", "--recursive", "-ll", str(ROOT / "era_ap")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
