@@ -19,7 +19,7 @@ import click
 from era_ap.cli.common import config_option, json_option
 from era_ap.cli.directory_csv import csv_group
 from era_ap.cli.directory_report import Report, refuse
-from era_ap.cli.directory_sides import FolderReader, reader_of, source_of, writer_of
+from era_ap.cli.directory_sides import FileReader, FolderReader, Side, reader_of, source_of, writer_of
 from era_ap.config.directory import YamlFolder
 from era_ap.directory.exchange import Exchange
 from era_ap.directory.folder_writer import FolderWriter
@@ -145,15 +145,15 @@ directory.add_command(csv_group)
 
 def _run(job: Job) -> None:
     report = Report(job.command, as_json=job.as_json, edits=job.dry_run or job.verbose)
-    source = source_of(job.config, job.source, as_json=job.as_json)
+    source = source_of(job.config, job.source, as_json=job.as_json, to_edit=not job.outward)
     if isinstance(source, YamlFolder) and source.path.resolve() == job.folder.resolve():
         raise click.UsageError(f"{job.folder} is the directory itself; name another folder")
 
     async def work() -> Totals:
-        held = writer_of(source)
+        outward, folder = job.outward, job.folder
+        reader: Side = FileReader(reader_of(source), source.name) if outward else FolderReader(folder)
+        target = FolderWriter(folder) if outward else writer_of(source)
         try:
-            reader = reader_of(source, held) if job.outward else FolderReader(job.folder)
-            target = FolderWriter(job.folder) if job.outward else held
             exchange = Exchange(reader, target, report, mirror=job.mirror)
             if job.dry_run:
                 return await exchange.preview()
@@ -161,7 +161,8 @@ def _run(job: Job) -> None:
                 await exchange.guard()
             return await exchange.run()
         finally:
-            await held.close()
+            await reader.close()
+            await target.close()
 
     try:
         totals = asyncio.run(work())

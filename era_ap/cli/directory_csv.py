@@ -99,14 +99,13 @@ def export(
     file: Path, domains: tuple[str, ...], passwords: bool, excel: bool, source: str | None, config: Path
 ) -> None:
     """Write all phones as a table (standard output unless FILE is given); it can be imported again."""
-    chosen = source_of(config, source, as_json=False)
+    chosen = source_of(config, source, as_json=False, to_edit=False)
     table = TableWriter(excel=excel, passwords=passwords)
     report = Report("csv export", as_json=False, edits=False, findings_on_stderr=True)
 
     async def work(out: TextIO) -> None:
-        writer = writer_of(chosen)
+        reader = reader_of(chosen)
         try:
-            reader = reader_of(chosen, writer)
             names = [name for name in await reader.domains() if not domains or name in domains]
             out.write(table.header())
             phones = 0
@@ -119,7 +118,7 @@ def export(
                     phones += 1
                 report.progress(done, len(names), phones)
         finally:
-            await writer.close()
+            await reader.close()
 
     try:
         with _output(file) as out:

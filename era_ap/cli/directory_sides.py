@@ -7,8 +7,9 @@ between them.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import click
 
@@ -17,6 +18,8 @@ from era_ap.cli.common import fail_with
 from era_ap.config import ConfigError
 from era_ap.config.directory import YamlFolder
 from era_ap.directory.comparison import Reading
+from era_ap.directory.documents import DomainDocuments
+from era_ap.directory.exchange import Reader
 from era_ap.directory.folder_writer import FolderWriter
 from era_ap.directory.model import AccountKey
 from era_ap.directory.originals import canonical_file, place_of
@@ -27,36 +30,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from era_ap.config.directory import DirectorySource
-    from era_ap.directory.documents import DomainDocuments, Writer
-    from era_ap.directory.exchange import Reader
+    from era_ap.config.directory import DirectorySource, SqlDatabase
+    from era_ap.directory.documents import Document, Writer
+    from era_ap.directory.source import Change
 
 
-def source_of(config: Path, wanted: str | None, *, as_json: bool) -> DirectorySource:
-    """The source that a command is about: the one named or numbered, else the only one that can be edited.
+def source_of(config: Path, wanted: str | None, *, as_json: bool, to_edit: bool = True) -> DirectorySource:
+    """The source that a command is about: the one named or numbered, else the only one that fits.
 
-    Exits 2 if the configuration cannot be used or the choice is not clear.
+    ``to_edit``: it is one that can be edited; a foreign database is only asked. Exits 2 if the configuration
+    cannot be used or the choice is not clear.
     """
     try:
         sources = configuration.load(config).sources
     except ConfigError as error:
         fail_with(error.problems, as_json=as_json)
-    editable = [source for source in sources if is_editable(source)]
+    fitting = [source for source in sources if is_editable(source) or not to_edit]
     if wanted is not None:
         named = [source for at, source in enumerate(sources, 1) if wanted in (str(at), source.name)]
         if not named:
             _refuse_choice(f"there is no source {wanted!r}", sources)
-        if named[0] not in editable:
-            _refuse_choice(f"{named[0].name} is read by queries; it cannot be edited or exported", sources)
+        if named[0] not in fitting:
+            _refuse_choice(f"{named[0].name} is read by queries; it cannot be edited", sources)
         return named[0]
-    if len(editable) != 1:
-        why = (
-            "no source can be edited"
-            if not editable
-            else "several sources can be edited; choose with --source"
-        )
-        _refuse_choice(why, sources)
-    return editable[0]
+    if not fitting:
+        _refuse_choice("no source can be edited", sources)
+    if len(fitting) > 1:
+        _refuse_choice("there are several sources; choose with --source", sources)
+    return fitting[0]
 
 
 def is_editable(source: DirectorySource) -> bool:
@@ -107,50 +108,143 @@ class FolderReader:
     async def names(self, name: str) -> frozenset[str] | None:
         return self._tree.names(name)
 
+    async def close(self) -> None:
+        for task in self._ahead.values():
+            task.cancel()
+
     def _start(self, name: str) -> asyncio.Task[Branch]:
         return asyncio.ensure_future(asyncio.to_thread(self._tree.read, name))
 
 
 class SourceReader:
-    """A directory that can be edited as a ``Reader`` for a folder: what cannot be a file is unreadable."""
+    """A database of ours as a ``Reader``."""
 
-    def __init__(self, writer: Writer, name: str) -> None:
-        self._writer = writer
-        self._name = name
+    def __init__(self, source: SqlDatabase) -> None:
+        self._writer = writer_of(source)
 
     async def domains(self) -> Sequence[str]:
         return await self._writer.domains()
 
     async def read(self, name: str) -> tuple[Reading, Sequence[Problem]]:
+        return Reading(await self._writer.documents(name)), ()
+
+    async def names(self, name: str) -> frozenset[str] | None:
         documents = await self._writer.documents(name)
+        return frozenset(documents.accounts if documents is not None else ())
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+
+class ForeignReader:
+    """A foreign database as a ``Reader``: all that its queries give, asked once. Raises ``Refused``."""
+
+    def __init__(self, source: SqlDatabase) -> None:
+        self._source = source
+        self._found: dict[str, tuple[dict[str, Document], Document | None]] | None = None
+        self._told: Sequence[Problem] = ()
+
+    async def domains(self) -> Sequence[str]:
+        return sorted(await self._all())
+
+    async def read(self, name: str) -> tuple[Reading, Sequence[Problem]]:
+        accounts, own = (await self._all()).get(name, ({}, None))
+        told, self._told = self._told, ()
+        return Reading(DomainDocuments(name, own, accounts)), told
+
+    async def names(self, name: str) -> frozenset[str] | None:
+        accounts, own = (await self._all()).get(name, ({}, None))
+        return frozenset((*accounts, *(() if own is None else ("",))))
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    async def _all(self) -> dict[str, tuple[dict[str, Document], Document | None]]:
+        if self._found is None:
+            from era_ap.directory.sql import sql_source  # noqa: PLC0415 - SQLAlchemy loads slowly
+
+            source, found = sql_source(self._source), _Found({}, {})
+            try:
+                await source.look(found.take)
+            finally:
+                await source.close()
+            self._told = found.problems
+            names = found.accounts.keys() | found.domains.keys()
+            self._found = {name: (found.accounts.get(name, {}), found.domains.get(name)) for name in names}
+        return self._found
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one look at a source gave, as documents."""
+
+    accounts: dict[str, dict[str, Document]]
+    domains: dict[str, Document]
+    problems: Sequence[Problem] = ()
+
+    def take(self, change: Change) -> None:
+        for account in change.accounts:
+            fields = {
+                name: value for name, value in account.fields.items() if name not in ("login", "domain")
+            }
+            self.accounts.setdefault(account.key.domain, {})[account.key.login] = fields
+        for domain in change.domains:
+            if domain.settings:
+                self.domains[domain.name] = {"settings": domain.settings}
+        self.problems = change.problems
+
+
+class Side(Reader, Protocol):
+    """A reader that has something to give back."""
+
+    async def close(self) -> None:
+        """Give it back."""
+        ...
+
+
+def reader_of(source: DirectorySource) -> Side:
+    """The source as the one that an export reads. Raises ``Refused``."""
+    if isinstance(source, YamlFolder):
+        return FolderReader(source.path)
+    return ForeignReader(source) if source.queries is not None else SourceReader(source)
+
+
+class FileReader:
+    """``reader`` for a folder: accounts whose login cannot be the name of a file stay out, and are told."""
+
+    def __init__(self, reader: Side, source: str) -> None:
+        self._reader = reader
+        self._source = source
+
+    async def domains(self) -> Sequence[str]:
+        return await self._reader.domains()
+
+    async def read(self, name: str) -> tuple[Reading, Sequence[Problem]]:
+        reading, problems = await self._reader.read(name)
+        documents = reading.documents
         odd = (
             frozenset(login for login in documents.accounts if not _is_file(name, login))
             if documents
             else None
         )
         if documents is None or not odd:
-            return Reading(documents), ()
-        return Reading(_without(documents, odd), odd), [self._problem(name, login) for login in sorted(odd)]
+            return reading, problems
+        accounts = {login: each for login, each in documents.accounts.items() if login not in odd}
+        fitting = DomainDocuments(name, documents.document, accounts, documents.originals)
+        told = [self._problem(name, login) for login in sorted(odd)]
+        return Reading(fitting, reading.unreadable | odd, reading.lost), (*problems, *told)
 
     async def names(self, name: str) -> frozenset[str] | None:
-        documents = await self._writer.documents(name)
-        return frozenset(documents.accounts if documents is not None else ())
+        return await self._reader.names(name)
+
+    async def close(self) -> None:
+        await self._reader.close()
 
     def _problem(self, name: str, login: str) -> Problem:
         detail = "the login cannot be the name of a file; the account stays out of the folder"
-        return Problem(Reason.ACCOUNT_INVALID, f"{self._name}: {login}@{name}", detail)
+        return Problem(Reason.ACCOUNT_INVALID, f"{self._source}: {login}@{name}", detail)
 
 
 def _is_file(name: str, login: str) -> bool:
     place = AccountKey(name, login)
     return place_of(canonical_file(place)) == place
-
-
-def _without(documents: DomainDocuments, odd: frozenset[str]) -> DomainDocuments:
-    accounts = {login: each for login, each in documents.accounts.items() if login not in odd}
-    return DomainDocuments(documents.name, documents.document, accounts, documents.originals)
-
-
-def reader_of(source: DirectorySource, writer: Writer) -> Reader:
-    """The source as the one that an export reads. Raises ``Refused``."""
-    return FolderReader(source.path) if isinstance(source, YamlFolder) else SourceReader(writer, source.name)

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import tftpy
@@ -404,6 +405,35 @@ def test_settings_of_profile_phone_and_domain(fusionpbx: FusionPbx) -> None:
     domain = index.domain(DOMAIN)
     assert domain is not None
     assert domain.constants == {"timezone": "Europe/Berlin", "provision.stun_port": "3478"}
+
+
+def test_all_of_fusionpbx_moves_into_files_and_phones_get_the_same(
+    fusionpbx: FusionPbx, site: Site, tmp_path: Path
+) -> None:
+    device = fusionpbx.device(device_label="Reception")
+    fusionpbx.line(device, 1, "101", display_name="Anna")
+    fusionpbx.line(device, 2, "102")
+    fusionpbx.key(device, 3, "16", "103", "Clara")
+    fusionpbx.line(fusionpbx.device("0004130000aa", "snom/d735"), 1, "a/b")
+    fusionpbx.domain_setting("provision", "ntp_server_primary", "ntp.tenant.example")
+    site_of(site, fusionpbx.reader(), queries="fusionpbx")
+    file = era_ap(site, "render", MAC, f"{MAC}.cfg")
+    table = era_ap(site, "directory", "csv", "export")
+    assert table.splitlines()[1] == f"00:15:65:00:00:01,t46s,101,{DOMAIN},1,Reception,Anna"
+    result = CliRunner().invoke(main, ["directory", "export", str(tmp_path / "git"), "-c", str(site.config)])
+    assert result.exit_code == 1
+    assert f"a/b@{DOMAIN}: the login cannot be the name of a file" in result.output
+    assert "2 added" in result.output
+    site.configure(site="demo", storage=str(ROOT), directory=f"yaml:{tmp_path / 'git'}")
+    assert era_ap(site, "render", MAC, f"{MAC}.cfg") == file
+
+
+def test_a_foreign_database_is_not_edited(fusionpbx: FusionPbx, site: Site, tmp_path: Path) -> None:
+    site_of(site, fusionpbx.reader(), queries="fusionpbx")
+    for words in (("import", str(tmp_path)), ("csv", "import", "-"), ("upgrade",)):
+        result = CliRunner().invoke(main, ["directory", *words, "-c", str(site.config)])
+        assert result.exit_code == 2
+        assert "no source can be edited" in result.output
 
 
 def test_the_reader_of_fusionpbx_may_do_nothing_else(fusionpbx: FusionPbx) -> None:
