@@ -14,12 +14,14 @@ from tests.faults.cluster_world import Machine, World
 class Faults:
     """Lets things happen to a world, about one every ``pause`` seconds; ``names`` counts what did.
 
-    Each seed has a mood of its own, in which some kinds hardly occur and others often.
+    Each seed has a mood of its own, in which some kinds hardly occur and others often; the kinds of
+    ``favour`` occur ten times as often.
     """
 
-    def __init__(self, world: World, pause: float) -> None:
+    def __init__(self, world: World, pause: float, favour: tuple[str, ...] = ()) -> None:
         self.world = world
         self.pause = pause
+        self.favour = favour
         self.rng = random.Random(world.rng.random())
         self.names: dict[str, int] = {}
         self.over = False
@@ -41,7 +43,11 @@ class Faults:
 
     def until(self, end: float) -> None:
         """Let things happen till ``end``, and mend everything then."""
-        weights = [weight * self.rng.choice((0.01, 1, 1, 5)) for weight, _ in self._kinds]
+        moods = [self.rng.choice((0.01, 1, 1, 5)) for _ in self._kinds]
+        weights = [
+            weight * mood * (10 if kind.__name__ in self.favour else 1)
+            for (weight, kind), mood in zip(self._kinds, moods, strict=True)
+        ]
         while self.world.now < end:
             self.world.run_until(min(end, self.world.now + self.rng.expovariate(1 / self.pause)))
             if not self.world.alive:
