@@ -167,7 +167,7 @@ class Exchange:
             return
         present = await self._writer.documents(name)
         target = merge(reading, present if self._mirror else None)
-        gone = target is None and present is not None
+        gone = self._mirror and target is None and present is not None
         edits = compare(target or DomainDocuments(name), present, remove_others=self._mirror)
         self._count(edits)
         self.totals.domains_removed += gone
@@ -180,8 +180,8 @@ class Exchange:
         reading = await self._read(name)
         if reading.lost:
             return
-        keeps = reading.unreadable and self._mirror
-        present = await self._writer.documents(name) if keeps or reading.documents is None else None
+        keeps = self._mirror and (reading.unreadable or reading.documents is None)
+        present = await self._writer.documents(name) if keeps else None
         target = merge(reading, present)
         if target is not None:
             self._note(name, await self._writer.put(target, remove_others=self._mirror))

@@ -69,7 +69,7 @@ class FolderWriter:
             tree = open_tree(self._root)
             if tree is None or name not in tree.domains:
                 return None
-            return readable(tree.read(name, check=False)).documents()
+            return readable(tree.read(name, check=False)).reading().documents
 
         return await _read(self._root, read)
 

@@ -61,9 +61,9 @@ class Branch:
         return DomainDocuments(self.name, own.document if own else None, accounts, originals)
 
     def reading(self) -> Reading:
-        """The same for an exchange."""
-        documents = None if self.lost else self.documents()
-        return Reading(documents, frozenset(self.unreadable), self.lost)
+        """The same for an exchange. A folder without any file of ours is no domain."""
+        nothing = self.lost or not (self.paths or self.unreadable)
+        return Reading(None if nothing else self.documents(), frozenset(self.unreadable), self.lost)
 
 
 class Tree:

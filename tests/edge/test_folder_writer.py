@@ -121,6 +121,7 @@ def test_a_domain_whose_last_file_goes_is_gone_but_foreign_files_stay(
     assert run(writer.remove_domain(A))
     assert not run(writer.remove_domain(A))
     assert content(root) == {f"{A}/README": "mine"}
+    assert run(writer.documents(A)) is None
 
 
 def test_nothing_is_written_if_one_document_is_refused(root: Path, writer: FolderWriter) -> None:

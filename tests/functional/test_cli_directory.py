@@ -123,6 +123,19 @@ def test_export_after_import_gives_the_same_tree_byte_for_byte(
     any_directory("diff", folder)
 
 
+def test_names_that_look_like_statements_are_names(any_directory: Command, tmp_path: Path) -> None:
+    logins = ("x'; DROP TABLE sipusers; --", '%s %(x)s {0} " ``', ":login $1 ?", "Ünïcödé 😀", "-- #", "null")
+    texts = {
+        login: json.dumps({"name": f"{login}'); DELETE FROM domains; --", "x": login}) for login in logins
+    }
+    hostile = {f"{A}/sipusers/{login}.json": text.encode() for login, text in texts.items()}
+    folder = put(tmp_path / "git", hostile)
+    assert totals(any_directory("import", folder)) == (6, 0, 0, 0)
+    assert totals(any_directory("apply", folder)) == (0, 0, 0, 6)
+    any_directory("export", tmp_path / "out")
+    assert content(tmp_path / "out") == hostile
+
+
 def test_the_order_of_keys_is_kept_without_the_original_too(
     any_directory: Command, folder: Path, tmp_path: Path
 ) -> None:

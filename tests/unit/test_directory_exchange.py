@@ -237,6 +237,19 @@ def test_the_guard_takes_nothing_unreadable_for_gone() -> None:
     run(Exchange(source, memory(domain(A, "1", "2", "3")), Notes(), mirror=True).guard())
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_folder_without_files_is_no_domain(mirror: bool) -> None:
+    class Empty(Memory):
+        async def read(self, name: str) -> tuple[Reading, Sequence[Problem]]:
+            return Reading(None), ()
+
+    source, target = Empty({A: domain(A), B: domain(B)}), memory(domain(A, "1"))
+    previewed = run(Exchange(source, target, Notes(), mirror=mirror).preview())
+    assert run(Exchange(source, target, Notes(), mirror=mirror).run()) == previewed
+    assert previewed.domains_removed == mirror
+    assert set(target.held) == (set() if mirror else {A})
+
+
 def test_progress_is_told_domain_by_domain() -> None:
     run(Exchange(memory(domain(A, "1"), domain(B, "2", "3")), memory(), notes := Notes()).run())
     assert notes.progressed == [(1, 2, 1), (2, 2, 3)]
