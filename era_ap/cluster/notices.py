@@ -21,8 +21,8 @@ BEAT_SECONDS: Final = 0.25
 GRACE_SECONDS: Final = 0.3
 """What was heard so long before a beat was answered before it: to hear, answer and tell takes less."""
 
-SLACK_SECONDS: Final = 1.5
-"""How much later than the end of its session a dead leader may be found dead."""
+SLACK_SECONDS: Final = 3.0
+"""How much later than its session ends a dead leader may be found dead: servers count in ticks (2 s)."""
 
 KEY_BYTES: Final = 16
 MAX_KEYS: Final = 64
