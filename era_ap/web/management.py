@@ -171,16 +171,6 @@ def metrics_page(expose: Callable[[str], tuple[bytes, str]]) -> Pages:
     return {("GET", "/metrics"): metrics}
 
 
-def peer_page(path: str, answer: Callable[[bytes], tuple[int, bytes]]) -> Pages:
-    """What other instances ask (see ``Peers.answer``)."""
-
-    def peer(asked: Asked) -> Page:
-        status, body = answer(asked.body)
-        return Page(body, status, "application/octet-stream")
-
-    return {("POST", path): peer}
-
-
 async def _body(receive: Receive) -> bytes | None:
     """The body of a request, None if it is too large."""
     body = b""

@@ -14,7 +14,7 @@ from era_ap.cluster.failsafe import Answer, Ask
 from era_ap.cluster.peers import ASK_PATH, ASK_SECONDS, AskError, Peers, read_peer, write_peer
 from era_ap.cluster.questions import Asker, UntrustedError, derive
 from era_ap.cluster.view import Member
-from era_ap.web.management import Pages, peer_page
+from era_ap.web.management import Asked, Page, Pages
 from tests.edge.test_management import ask as fetch
 from tests.edge.test_management import serving
 
@@ -41,7 +41,11 @@ class Instance:
 
     @property
     def pages(self) -> Pages:
-        return peer_page(ASK_PATH, self.peers.answer)
+        def page(asked: Asked) -> Page:
+            status, body = self.peers.answer(asked.body)
+            return Page(body, status)
+
+        return {("POST", ASK_PATH): page}
 
 
 def asking(secret: bytes | None = SECRET) -> Peers:
