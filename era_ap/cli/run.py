@@ -12,10 +12,10 @@ from era_ap.config import ConfigError
 
 
 @click.command()
-@click.argument("role")
+@click.argument("role", envvar="ERA_AP_ROLE")
 @config_option
 def run(role: str, config: Path) -> None:
-    """Run the instance ROLE of the site configuration.
+    """Run the instance ROLE (or ERA_AP_ROLE) of the site configuration.
 
     SIGHUP reads the configuration again; SIGTERM lets running transfers finish, a second one does not.
     """
