@@ -264,4 +264,5 @@ def _readable(read: Callable[[Row], Read], row: Row, subject: str) -> Read:
         return read(row)
     except ValueError:
         detail = f"{subject}: a column that another program wrote is not a JSON object"
-        raise Refused(Reason.DIRECTORY_UNAVAILABLE, detail) from None
+        reason = Reason.ACCOUNT_INVALID if read is account_document else Reason.DOMAIN_INVALID
+        raise Refused(reason, detail) from None

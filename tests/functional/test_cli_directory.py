@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,21 @@ def test_between_two_folders(command: Command, folder: Path, tmp_path: Path) -> 
     assert totals(command("import", folder)) == (0, 0, 0, 7)
     command("export", tmp_path / "out")
     assert content(tmp_path / "out") == TREE
+
+
+def test_a_domain_with_a_row_that_is_no_document_is_named_and_the_others_go_on(
+    site: Site, sqlite: Sqlite, folder: Path, tmp_path: Path
+) -> None:
+    settings = sqlite.database()
+    site.configure(directory=source_key(settings, tmp_path))
+    command = Command(site)
+    command("import", folder)
+    with closing(sqlite3.connect(settings.address.database)) as base:
+        base.execute("UPDATE sipusers SET fields = '[]' WHERE login = '104'")
+        base.commit()
+    output = command("export", tmp_path / "out", code=1).output
+    assert f"error: {A}: 104@{A}: a column that another program wrote is not a JSON object" in output
+    assert sorted(content(tmp_path / "out")) == ["B.Example.com/sipusers/201.yml", "example.com/domain.yml"]
 
 
 # --- apply, diff, dry run
