@@ -21,10 +21,13 @@ import uvloop
 
 from era_ap import config, systemd
 from era_ap.admission import Admission
+from era_ap.clustering import Clustering
 from era_ap.discovery import Discovery
 from era_ap.errors import Problem, Refused
 from era_ap.feeds import Feeds
+from era_ap.health import Phase
 from era_ap.logs import JournalFile, Logs
+from era_ap.oversight import Observed, Oversight
 from era_ap.provisioning.addresses import AddressBook
 from era_ap.provisioning.provisioner import Provisioner
 from era_ap.provisioning.trust import Trust
@@ -32,13 +35,16 @@ from era_ap.reporting import Reporter
 from era_ap.resolver import Resolver
 from era_ap.service import FileService
 from era_ap.settings import admission_policy, rules_of, tftp_policy, trust_policy
-from era_ap.site_key import read_keys
+from era_ap.site_key import MOST, read_keys
 from era_ap.state import State, folder_of
 from era_ap.static_files import StaticFiles
 from era_ap.tftp.server import TftpServer
+from era_ap.watchdog import Watchdog
 from era_ap.web.service import PhoneHttp
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
     from pathlib import Path
 
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -87,8 +93,10 @@ class Daemon:
         self._http = PhoneHttp(
             role, self._service, self._provisioner, self._trust, self._admission, reporter, self._log
         )
+        self._clustering = Clustering(site, role, self._state, self._provisioner, self._take_key, self._log)
         self._discovery = self._make_discovery(reactor, reporter)
-        self._watchdog: asyncio.Task[None] | None = None
+        self._oversight = Oversight(site, role, self._observed(), reporter, self._log)
+        self._watchdog: Watchdog | None = None
 
     def _make_discovery(self, reactor: AsyncioSelectorReactor, reporter: Reporter) -> Discovery:
         return Discovery(
@@ -99,6 +107,23 @@ class Daemon:
             reporter,
             self._log,
             http_url=self._http.temporary_url,
+            may_answer=self._clustering.may_answer,
+            may_send=self._clustering.may_send,
+            announce=self._clustering.announce,
+        )
+
+    def _observed(self) -> Observed:
+        return Observed(
+            provisioner=self._provisioner,
+            feeds=self._feeds,
+            state=self._state,
+            tftp=self._tftp,
+            http=self._http,
+            discovery=self._discovery,
+            clustering=self._clustering,
+            gates={"files": self._admission, "pnp": self._pnp_admission},
+            pools={"storage": self._statics.pool},
+            logs=self._logs,
         )
 
     def bind(self) -> None:
@@ -107,11 +132,17 @@ class Daemon:
         Raises ``OSError``, whose text says all, where a port is taken, ``Refused`` where the role is.
         """
         self._state.claim()
-        self._bind_tftp()
-        self._http.bind()
+        given = systemd.inherited()
+        self._bind_tftp(given.get("tftp", ()))
+        self._http.bind(given)
+        self._oversight.management.bind()
 
-    def _bind_tftp(self) -> None:
-        for address in self._role.ext.listen:
+    def _bind_tftp(self, given: Sequence[socket.socket]) -> None:
+        for sock in given:
+            host, port, *_ = self._tftp.listen(sock=sock)
+            self._discovery.tftp_port = port
+            self._log.info("serving", transport="tftp", address=host, port=port, bound_by="systemd")
+        for address in self._role.ext.listen if not given else ():
             try:
                 host, port, *_ = self._tftp.listen(address, self._role.tftp_port)
             except OSError as error:
@@ -128,20 +159,25 @@ class Daemon:
 
         Until then phones hear nothing rather than an error: they ask again, an error could end their boot.
         """
+        await self._oversight.start(Phase.STARTING)
         loading = asyncio.ensure_future(self._feeds.start())
         await asyncio.wait({loading}, timeout=SILENT_SECONDS)
         self._tftp.serve()
         await self._http.start()
+        self._oversight.readiness.phase = Phase.RUNNING
         await loading
         gc.collect()
         gc.freeze()  # what lives as long as the process is not worth a pause of 100 ms every few seconds
         self._discovery.start()
+        oversight = self._oversight
+        await self._clustering.start(self._feeds, self._discovery, oversight.management, oversight.readiness)
         every = systemd.watchdog_seconds()
         if every is not None:
-            self._watchdog = asyncio.ensure_future(_feed_watchdog(every))
+            self._watchdog = Watchdog(every, {"log": self._logs.is_alive}, self._log)
+            self._watchdog.start()
         systemd.ready()
-        if self._site.zookeeper is not None:
-            self._log.warning("zookeeper is configured and not used", advice="this instance runs alone")
+        if self._site.zookeeper is None and self._role.ext.key_file is None:
+            self._log.info("temporary addresses hold for this process only", advice="name ext.key_file")
         self._log.info("ready", site=self._site.site)
 
     def reload(self) -> None:
@@ -161,11 +197,13 @@ class Daemon:
         """Take no new requests, let running transfers finish within ``ext.drain_seconds``, then end."""
         self.is_stopping = True
         systemd.stopping()
-        self._discovery.stop()
+        self._oversight.readiness.phase = Phase.STOPPING
         self._log.info("stopping", transfers=self._tftp.transfers)
+        leaving = asyncio.ensure_future(self._clustering.leave())
         limit = self._role.ext.drain_seconds
         transfers = self._tftp.drain(limit).asFuture(asyncio.get_running_loop())
-        await asyncio.gather(transfers, self._http.drain(limit))
+        await asyncio.gather(leaving, transfers, self._http.drain(limit))
+        self._discovery.stop()
         await self._feeds.stop()
         await self._state.stop()
 
@@ -174,8 +212,10 @@ class Daemon:
         self._discovery.stop()
         self._http.close()
         self._tftp.stop()
+        self._clustering.close()
+        self._oversight.close()
         if self._watchdog is not None:
-            self._watchdog.cancel()
+            self._watchdog.stop()
         self._feeds.close()
         self._state.close()
         self._service.close()
@@ -195,11 +235,18 @@ class Daemon:
         self._take_keys(role)
         self._http.replace(role)
         self._discovery.replace(role)
+        self._clustering.replace(site)
         self._statics.storage_seconds = role.ext.storage_seconds
         self._feeds.set_interval(role.ext.poll_seconds)
         self._log.info("configuration taken")
         if waiting:
             self._log.warning("some changes need a restart", keys=waiting)
+
+    def _take_key(self, key: bytes) -> None:
+        """What all instances sign with, unless a file says; what was signed until now still counts."""
+        if self._role.ext.key_file is None:
+            before = [each for each in self._trust.policy.keys if each != key]
+            self._trust.replace(trust_policy(self._role, (key, *before[: MOST - 1])))
 
     def _take_keys(self, role: ApRole) -> None:
         """Read the site's key again; without a file the key of this process stays."""
@@ -215,25 +262,22 @@ class Daemon:
 def _needs_restart(before: tuple[Site, ApRole], after: tuple[Site, ApRole]) -> list[str]:
     """Keys that changed and take effect only at the next start."""
     site_keys = ("site", "storage", "sources", "zookeeper")
-    ext_keys = ("listen", "http_listen", "http_port", "https_port", "dns", "log", "journal", "state")
+    ext_keys = (
+        *("listen", "http_listen", "http_port", "https_port", "dns", "log", "journal", "state"),
+        *("cluster", "zookeeper", "management"),
+    )
     changed = [
         "directory" if key == "sources" else key
         for key in site_keys
         if getattr(before[0], key) != getattr(after[0], key)
     ]
-    if before[1].tftp_port != after[1].tftp_port:
-        changed.append("tftp_port")
+    role_keys = ("tftp_port", "group", "order", "interface")
+    changed += [key for key in role_keys if getattr(before[1], key) != getattr(after[1], key)]
     pnp_keys = ("enabled", "port", "answer_port")
     pnp = before[1].ext.pnp, after[1].ext.pnp
     changed += [f"ext.pnp.{key}" for key in pnp_keys if getattr(pnp[0], key) != getattr(pnp[1], key)]
     changed += [f"ext.{key}" for key in ext_keys if getattr(before[1].ext, key) != getattr(after[1].ext, key)]
     return changed
-
-
-async def _feed_watchdog(every: float) -> None:
-    while True:
-        systemd.alive()
-        await asyncio.sleep(every)
 
 
 def run_daemon(path: Path, role_name: str) -> int:

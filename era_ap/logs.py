@@ -67,6 +67,11 @@ class Writer(Generic[Said]):
         else:
             self.dropped += 1
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread lives."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Write what is waiting and end; what a stuck handler could not write by then is lost."""
         self._said.put(None)
@@ -122,6 +127,10 @@ class Logs:
     def dropped(self) -> int:
         """Lines that could not be written because the reader of the log is behind."""
         return self._writer.dropped
+
+    def is_alive(self) -> bool:
+        """Whether what is said still gets written."""
+        return self._writer.is_alive
 
     def close(self) -> None:
         """Write what is waiting and end the thread."""

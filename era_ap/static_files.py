@@ -48,7 +48,7 @@ class StaticFiles:
         self.held: Mapping[StaticFile, bytes] = {}
         self._root = root
         self._read = read
-        self._pool = pool or ReadPool(time.monotonic)
+        self.pool = pool or ReadPool(time.monotonic)
         self._small = ByteCache(SMALL_FILES_KEPT)
         self._pieces = ByteCache(PIECES_KEPT)
         self._reading: dict[tuple[StaticFile, int], Future[bytes]] = {}
@@ -84,12 +84,12 @@ class StaticFiles:
 
     def close(self) -> None:
         """Let the threads end."""
-        self._pool.close()
+        self.pool.close()
 
     def _load(self, entry: StaticFile, number: int, length: int, cache: ByteCache) -> Future[bytes]:
         key = (entry, number)
         reading = self._reading.get(key)
-        stalled = self._pool.is_stalled
+        stalled = self.pool.is_stalled
         if reading is not None and not stalled:
             return reading
 
@@ -99,8 +99,8 @@ class StaticFiles:
             return data
 
         if stalled:
-            return self._pool.submit(read)  # fails at once, also for what others already wait for
-        reading = self._reading[key] = self._pool.submit(read)
+            return self.pool.submit(read)  # fails at once, also for what others already wait for
+        reading = self._reading[key] = self.pool.submit(read)
         reading.add_done_callback(lambda _: self._reading.pop(key, None))
         return reading
 

@@ -65,7 +65,8 @@ class Channel:
         sock.setblocking(False)
         timestamps.ask_for_time(sock)
         self._socket = sock
-        asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self.read)
 
     def read(self, most: int = _A_TURN) -> None:
         """Take what is there."""
@@ -87,9 +88,9 @@ class Channel:
                 self._socket.sendto(datagram, address)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Give the socket back, also where the loop has ended."""
         if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
             self._socket = None
 

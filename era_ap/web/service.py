@@ -102,8 +102,6 @@ class PhoneHttp:
         key_file = self._ext.key_file
         if key_file is not None and is_exposed(key_file):
             self._log.warning("the site's key is readable for everybody", file=str(key_file))
-        if key_file is None and self._port is not None:
-            self._log.info("temporary addresses hold for this process only", advice="name ext.key_file")
         await self.server.start()
 
     def replace(self, role: ApRole) -> None:

@@ -209,6 +209,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.lag",
         "era_ap.logs",
         "era_ap.monitoring",
+        "era_ap.oversight",
         "era_ap.phone",
         "era_ap.poller",
         "era_ap.read_pool",
