@@ -18,8 +18,8 @@ from era_ap.sip.memory import Memory
 if TYPE_CHECKING:
     from era_ap.sip.outcomes import Asked
 
-HOLD_SECONDS: Final = 5.0
-"""How long phones wait for an answer, and a standby remembers that they do."""
+HOLD_SECONDS: Final = 5.5
+"""How long a standby remembers that a phone waits: as long as it may take to replace a dead leader."""
 
 HELD: Final = 4096
 REMEMBERED: Final = 16_384

@@ -10,7 +10,7 @@ import pytest
 from era_ap.admission import AdmissionPolicy
 from era_ap.errors import Reason
 from era_ap.sip.decision import PhoneList, Policy
-from era_ap.sip.ledger import key_of
+from era_ap.sip.ledger import HOLD_SECONDS, key_of
 from era_ap.sip.message import Response
 from era_ap.sip.path import Arrival, Local
 from tests.unit.sip_site import LAN, MAC, PHONE, World, asked, confirm, message, subscribe
@@ -209,7 +209,7 @@ def test_who_has_given_up_waiting_is_not_answered_by_a_new_leader(world: World) 
     world.leads = False
     world.hear(subscribe(), 0.0)
     world.leads = True
-    assert world.responder.take_over(since=0.0, now=5.0) == 0
+    assert world.responder.take_over(since=0.0, now=HOLD_SECONDS) == 0
 
 
 def test_what_another_instance_has_answered_is_not_answered_by_a_new_leader(world: World) -> None:
