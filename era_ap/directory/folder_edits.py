@@ -158,7 +158,7 @@ class DomainEdit:
         check_place(place)
         check_document(place, document)
         there = self._branch.files.get(login)
-        if there is not None and text_tree(there.document) == text_tree(document):
+        if there is not None and (there.document == document or there.document == text_tree(document)):
             return False
         kept = original if original is not None and still_means(original, place, document) else None
         canonical = (kept.file if kept else canonical_file(place)).partition("/")[2]

@@ -98,7 +98,8 @@ def still_means(original: Original, place: Place, document: Document) -> bool:
     if place_of(original.file) != place:
         return False
     try:
-        return text_tree(parse_text(original.file, original.text)) == text_tree(document)
+        meant = parse_text(original.file, original.text)
+        return meant == document or text_tree(meant) == text_tree(document)
     except ValueError:
         return False
 

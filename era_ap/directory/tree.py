@@ -75,6 +75,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._prefix = len(str(root).rstrip("/")) + 1
         listing = Listing()
         self._folders = dict(domain_folders(root, listing))
         self.problems = tuple(listing.problems)
@@ -104,9 +105,9 @@ class Tree:
         for place, signature in listing.found.items():
             login = _login(place)
             if signature.real:
-                branch.paths[login] = self._file(signature)
+                branch.paths[login] = signature.path[self._prefix :]
                 if only is None or login in only:
-                    self._read_file(branch, place, signature, check)
+                    _read_file(branch, place, signature, check)
         return branch
 
     def names(self, name: str) -> frozenset[str] | None:
@@ -116,27 +117,26 @@ class Tree:
         branch = self.read(name, only=())
         return None if branch.lost else frozenset(branch.paths.keys() | branch.unreadable)
 
-    def _file(self, signature: Signature) -> str:
-        return Path(signature.path).relative_to(self._root).as_posix()
 
-    def _read_file(self, branch: Branch, place: Place, signature: Signature, check: bool) -> None:
-        login, file = _login(place), self._file(signature)
-        try:
-            text, document = _load(file, signature)
-        except DocumentError as error:
-            branch.unreadable.add(login)
-            where = signature.path if error.line is None else f"{signature.path}:{error.line}"
-            branch.problems.append(Problem(_reason(place), where, error.detail))
-            return
-        except OSError as error:
-            branch.unreadable.add(login)
-            detail = f"cannot be read: {error.strerror}"
-            branch.problems.append(Problem(Reason.FILE_UNREADABLE, signature.path, detail))
-            return
-        if check and not _usable(branch, place, signature.path, text, document):
-            branch.unreadable.add(login)
-        else:
-            branch.files[login] = TreeFile(file, text, document)
+def _read_file(branch: Branch, place: Place, signature: Signature, check: bool) -> None:
+    login = _login(place)
+    file = branch.paths[login]
+    try:
+        text, document = _load(file, signature)
+    except DocumentError as error:
+        branch.unreadable.add(login)
+        where = signature.path if error.line is None else f"{signature.path}:{error.line}"
+        branch.problems.append(Problem(_reason(place), where, error.detail))
+        return
+    except OSError as error:
+        branch.unreadable.add(login)
+        detail = f"cannot be read: {error.strerror}"
+        branch.problems.append(Problem(Reason.FILE_UNREADABLE, signature.path, detail))
+        return
+    if check and not _usable(branch, place, signature.path, text, document):
+        branch.unreadable.add(login)
+    else:
+        branch.files[login] = TreeFile(file, text, document)
 
 
 def _login(place: Place) -> str:
@@ -154,21 +154,25 @@ def _load(file: str, signature: Signature) -> tuple[str, Document]:
         raise InterruptedError(EINTR, "it changed meanwhile; do it again")
     decode(data)
     text = data.decode()
-    try:
-        document = text_tree(parse_text(file, text))
-    except DocumentError:
-        raise
-    except ValueError as error:
-        raise DocumentError(str(error)) from None
+    document = parse_text(file, text)
+    if file.endswith(".json"):  # YAML has nothing but text
+        document = _as_text(document)
     if not isinstance(document, dict):
         raise DocumentError("the document must be an object of fields")
     return text, document
 
 
+def _as_text(document: object) -> object:
+    try:
+        return text_tree(document)
+    except ValueError as error:
+        raise DocumentError(str(error)) from None
+
+
 def _usable(branch: Branch, place: Place, path: str, text: str, document: Document) -> bool:
     """Whether an account or domain can be made of the document; its findings get their lines."""
     if isinstance(place, AccountKey):
-        account, problems = read_account(*place, document, origin=path, revision="")
+        account, problems = read_account(*place, document, origin=path, revision="", is_text=True)
         usable = account is not None
     else:
         domain, problems = read_domain(place, document, origin=path, revision="")
