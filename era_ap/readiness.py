@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from era_ap.sip.wire import Status as PnpStatus
 
 STORAGE: Final = "storage"
-LAG_SECONDS: Final = 0.5
-"""An event loop that was held up for so long does not lead for a while."""
+LAG_SECONDS: Final = 2.0
+"""An event loop that was held up for so long does not lead for a while; a busy host holds one up for less."""
 
 FITNESS_SECONDS: Final = 0.5
 
