@@ -27,6 +27,7 @@ AT_FDCWD, AT_RECURSIVE, READ_ONLY = -100, 0x8000, 1
 SYS_MOUNT_SETATTR = 442
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 HOMES = ("/home", "/root", "/run/user")
+HIDDEN = (*HOMES, "/tmp", "/var/tmp", "/srv", "/var/lib", "/var/log", "/dev/shm", "/dev/mqueue")
 
 DONE_HERE = frozenset({
     "User", "Group", "UMask", "NoNewPrivileges", "AmbientCapabilities", "CapabilityBoundingSet",
@@ -57,6 +58,7 @@ def main(arguments: list[str]) -> None:
     unknown = service.keys() - DONE_HERE - OF_THE_MANAGER - WITHOUT_CAPABILITIES_IMPLIED
     if unknown:
         sys.exit(f"{unit}: this sandbox does not know {', '.join(sorted(unknown))}")
+    os.umask(0o022)
     _check(LIBC.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC), "unshare")
     mount(None, "/", flags=MS_REC | MS_PRIVATE)
     environ = os.environ | make_files(service, Path(folder), Path(state), Path(logs))
@@ -79,7 +81,8 @@ def make_files(service: Directives, folder: Path, state: Path, logs: Path) -> di
     notify = os.environ.get("NOTIFY_SOCKET")
     if notify:
         kept[Path(notify)] = os.open(notify, os.O_PATH)
-    for hidden in (*HOMES, "/tmp", "/var/tmp", "/srv", "/var/lib", "/var/log", "/dev/shm", "/dev/mqueue"):
+    closed = _closed(kept)
+    for hidden in (*HIDDEN, *closed):
         if Path(hidden).is_dir():
             tmpfs(hidden, 0o1777 if hidden.endswith(("tmp", "shm")) else 0o755)
     places = {"STATE_DIRECTORY": Path("/var/lib", service["StateDirectory"][-1])}
@@ -99,6 +102,13 @@ def make_files(service: Directives, folder: Path, state: Path, logs: Path) -> di
 def _program() -> Iterable[Path]:
     """What the tests' interpreter needs, wherever it was installed; an installed service is in /usr."""
     return sorted({Path(sys.base_prefix), Path(sys.prefix), Path(__file__).parents[2]})
+
+
+def _closed(paths: Iterable[Path]) -> set[str]:
+    """The uppermost folders on the way to ``paths`` that the service's user may not pass."""
+    ways = ([*reversed(path.parents)] for path in paths)
+    shut = (next((each for each in way if not each.stat().st_mode & 0o001), None) for way in ways)
+    return {str(each) for each in shut if each is not None and not str(each).startswith(HIDDEN)}
 
 
 def _is_socket(descriptor: int) -> bool:
