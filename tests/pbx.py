@@ -30,21 +30,25 @@ class Pbx:
         self.owner = server.database(schema=False)
         self.user = f"reader_{uuid.uuid4().hex[:8]}"  # users belong to all databases of a server
         self._types: dict[str, str] = {}
+        self._waiting: list[str] = []
         if isinstance(server, MariaDb):
             server.administer(f"ALTER DATABASE {self.owner.address.database} CHARACTER SET utf8mb4")
         tables: dict[str, str] = yaml.safe_load((SCHEMAS / f"{system}.yml").read_text())
-        self.execute(*(self._create(table, columns) for table, columns in tables.items()))
+        created = [self._create(table, columns) for table, columns in tables.items()]
+        self.execute(*created)
 
     def execute(self, *statements: str) -> str:
-        """Run statements as the administrator; returns what they print."""
-        return self.server.administer(*statements, database=self.owner.address.database)
+        """Run statements as the administrator, after all rows were added; returns what they print."""
+        waiting, self._waiting = self._waiting, []
+        return self.server.administer(*waiting, *statements, database=self.owner.address.database)
 
     def add(self, table: str, **values: object) -> str:
-        """Insert a row; returns its key where that is a UUID that was made up."""
+        """Insert a row, at the latest for the reader; returns its key where that is a UUID (``...``)."""
         key = str(uuid.uuid4())
         kept = {name: key if value is ... else value for name, value in values.items()}
         columns = ", ".join(kept)
-        self.execute(f"INSERT INTO {table} ({columns}) VALUES ({', '.join(map(_literal, kept.values()))})")
+        row = ", ".join(map(_literal, kept.values()))
+        self._waiting.append(f"INSERT INTO {table} ({columns}) VALUES ({row})")
         return key
 
     def run_file(self, name: str) -> None:
@@ -62,6 +66,8 @@ class Pbx:
 
     def reader(self, **more: object) -> SqlDatabase:
         """The same database for the user that the file of rights has made; ``more`` are further settings."""
+        if self._waiting:
+            self.execute()
         address = replace(self.owner.address, user=self.user)
         return replace(self.owner, address=address, **more)  # type: ignore[arg-type]
 
@@ -88,7 +94,7 @@ class Pbx:
             return kind.replace(found[0], f"enum({values})")
         if values not in self._types:
             self._types[values] = f"values_{len(self._types)}"
-            self.execute(f"CREATE TYPE {self._types[values]} AS ENUM ({values})")
+            self._waiting.append(f"CREATE TYPE {self._types[values]} AS ENUM ({values})")
         return kind.replace(found[0], self._types[values])
 
 

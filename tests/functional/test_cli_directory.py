@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from era_ap.cli import main
@@ -446,6 +447,19 @@ def test_a_table_of_excel(on_sqlite: Command, folder: Path, tmp_path: Path) -> N
     table.write_bytes(text.replace(";", "\t").encode("utf-16"))
     output = on_sqlite("csv", "import", table, "-v").output
     assert f'~ 101@{A}: opts.ap_devices[0].device_model "T46S" -> "T48S"' in output
+
+
+def test_the_table_of_the_migration_notes_is_taken_in(command: Command) -> None:
+    notes = (Path(__file__).parents[2] / "deploy" / "migration.rst").read_text()
+    (table,) = re.findall(r"``phones.csv``::\n\n((?: {6}.*\n)+)", notes)
+    rows = re.sub("^ +", "", table, flags=re.M)
+    command("csv", "import", "-", "--create-domains", stdin=rows)
+    file = command.site.root / "directory" / A / "sipusers" / "101.yml"
+    assert yaml.safe_load(file.read_text()) == {
+        "name": "Anna Ivanova",
+        "password": "correct horse",
+        "opts": {"ap_devices": [{"mac": MAC, "device_model": "T46S"}]},
+    }
 
 
 def test_rows_that_cannot_be_taken_over_are_named(on_sqlite: Command, folder: Path) -> None:

@@ -31,6 +31,8 @@ from tests.databases import PASSWORD, MariaDb, PostgreSql, Server, run
 from tests.functional.conftest import Process
 from tests.pbx import READY, ROOT, Pbx
 
+pytestmark = pytest.mark.functional
+
 MAC = "001565000001"
 DOMAIN = "tenant.example.com"
 
