@@ -7,6 +7,7 @@ read it; only questions of other instances are authenticated (``cluster.question
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 BODY_BYTES: Final = 64 * 1024
 _ATTEMPTS: Final = 20
+_LOOPBACK: Final = "127.0.0.1"
 _TEXT: Final = "text/plain; charset=utf-8"
 _POLICY: Final = ConnectionPolicy(connections=512, connections_per_address=256, body_bytes=BODY_BYTES)
 
@@ -109,21 +111,23 @@ class Management:
         self.notices: socket.socket | None = None
 
     def bind(self) -> tuple[str, int]:
-        """Bind both sockets, the UDP one is ``notices``; tells where. Raises OSError whose text says all."""
+        """Bind both sockets, the UDP one is ``notices``; tells where. Raises OSError whose text says all.
+
+        Where the interface of the role has no address here and none is set, only this host can ask.
+        """
         wanted = self._role.ext.management
         address = wanted.address or own_address(self._role)
-        if not address:
-            name = self._role.interface.text
-            raise OSError(f"interface {name} has no address for management; set ext.management.address")
         try:
-            self.notices, self.where = self._bind(address, wanted.port)
+            self.notices, self.where = self._bind(address or _LOOPBACK, wanted.port)
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
+            if error.errno != errno.EADDRNOTAVAIL or wanted.address is not None:
+                raise _told(error, address, wanted.port) from error
+            self.notices, self.where = self._bind(_LOOPBACK, wanted.port)
+        if wanted.address is None and self.where[0] != address:
             advice = (
-                "" if wanted.port == 0 else "; each role of a host needs an ext.management.port of its own"
+                "monitoring and other instances cannot reach it; set interfaces or ext.management.address"
             )
-            place = f"at {address} on port {wanted.port}"
-            raise OSError(f"cannot serve management {place}: {why}{advice}") from error
+            self._log.warning("the interface of this role has no such address here", advice=advice)
         self._log.info("serving", transport="management", address=self.where[0], port=self.where[1])
         return self.where
 
@@ -148,6 +152,12 @@ class Management:
                 if port or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+
+def _told(error: OSError, address: str, port: int) -> OSError:
+    why = os.strerror(error.errno) if error.errno else str(error)
+    advice = "; each role of a host needs an ext.management.port of its own" if port else ""
+    return OSError(f"cannot serve management at {address} on port {port}: {why}{advice}")
 
 
 def health_pages(health: Callable[[], Health], about: Mapping[str, str]) -> Pages:

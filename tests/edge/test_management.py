@@ -198,6 +198,13 @@ def test_two_instances_never_share_it() -> None:
     close(first)
 
 
-def test_an_interface_without_an_address_is_a_clear_error() -> None:
-    with pytest.raises(OSError, match=r"nothing7 has no address for management; set ext.management.address"):
-        bind(role(interfaces="{lan: nothing7}"))
+@pytest.mark.parametrize("interface", ["nothing7", "192.0.2.77"])
+def test_without_the_address_of_its_interface_only_this_host_can_ask(interface: str) -> None:
+    management = bind(role(interfaces=f"{{lan: {interface}}}"))
+    assert management.where[0] == "127.0.0.1"
+    close(management)
+
+
+def test_an_address_that_was_set_and_is_not_there_is_a_clear_error() -> None:
+    with pytest.raises(OSError, match=r"cannot serve management at 192\.0\.2\.77 on port 0: Cannot assign"):
+        bind(role("{address: 192.0.2.77, port: 0}"))
