@@ -6,14 +6,20 @@ telling when we begin and end to act. Does not own the rules (``choosing``).
 
 from __future__ import annotations
 
+from typing import Final
+
 from era_ap.cluster import choosing
 from era_ap.cluster.contract import SessionState
 from era_ap.cluster.duties import Duty
 from era_ap.cluster.failsafe import CYCLE_SECONDS
 from era_ap.cluster.lease import BEAT_SHARE, SILENT_SHARE
-from era_ap.cluster.moves import Action, Led, Look, Purpose, Stopped, Write
+from era_ap.cluster.moves import Action, Led, Look, Purpose, Result, Stopped, Write
 from era_ap.cluster.noting import settle
 from era_ap.cluster.situation import Situation
+
+FIRST_PAUSE: Final = 0.02
+LAST_PAUSE: Final = 1.0
+"""Between transactions that fail, one after the other."""
 
 
 class Agenda:
@@ -23,6 +29,8 @@ class Agenda:
         self._situation = situation
         self._actions: list[Action] = []
         self._writing: Write | None = None
+        self._failures = 0
+        self._write_at = now
         self._acting = False
         self._wanted_look = self._seen_look = 0
         self._looked_at = self._beat_at = self._ask_at = now
@@ -37,11 +45,13 @@ class Agenda:
         """A look that began after the one of this number was wanted has ended."""
         self._seen_look = max(self._seen_look, number)
 
-    def end(self, write: Write) -> bool:
-        """A transaction has ended; whether it is the one we wait for."""
+    def end(self, write: Write, result: Result, now: float) -> bool:
+        """A transaction has ended; whether it is the one we wait for. After failures the next one waits."""
         if write is not self._writing:
             return False
         self._writing = None
+        self._failures = 0 if result is Result.DONE else self._failures + 1
+        self._write_at = now + min(FIRST_PAUSE * 2**self._failures, LAST_PAUSE) if self._failures else now
         return True
 
     def begin_contact(self, now: float, *, new_session: bool) -> None:
@@ -59,7 +69,7 @@ class Agenda:
         if self._is_up_to_date():
             choosing.hand_over(situation, now)
         self._tell(now)
-        if self._is_up_to_date():
+        if self._is_up_to_date() and now >= self._write_at:
             self._write(now)
         if situation.state is SessionState.CONNECTED and now >= self._next_look(now):
             self.look(now)
@@ -89,7 +99,9 @@ class Agenda:
             connected = situation.state is SessionState.CONNECTED
             times.append(situation.lease.until if connected else situation.backing.until())
         if self._is_up_to_date():
-            times.append(choosing.takes_over_at(situation, now))
+            take_at = choosing.takes_over_at(situation, now)
+            times.append(None if take_at is None else max(take_at, self._write_at))
+            times.append(self._write_at if self._write_at > now else None)
             if situation.eligible_at is not None and not situation.own.settled:
                 times.append(situation.eligible_at + situation.policy.hold_down_seconds)
         return min(each for each in times if each is not None)

@@ -168,9 +168,11 @@ def _register_again(situation: Situation) -> Write | None:
 
 
 def _clear(situation: Situation) -> Write | None:
-    """Remove the leader node that an earlier session of this very process left."""
+    """Remove a leader node of this very process that stands for no term: left over, or damaged."""
     holder, own = situation.group.holder, situation.own
-    if holder is None or situation.holds or holder.instance != own.instance or situation.group.epoch is None:
+    if holder is None or situation.term is not None or situation.group.epoch is None:
+        return None
+    if not situation.holds and holder.instance != own.instance:
         return None
     return _write(situation, Purpose.CLEAR, *_end_of_term(situation))
 

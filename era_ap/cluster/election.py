@@ -71,7 +71,7 @@ class Election:
             note_beat(self.situation, write, result, sent_at, now)
             if result is Result.REFUSED:
                 self._agenda.look(now)
-        elif self._agenda.end(write):
+        elif self._agenda.end(write, result, now):
             note_write(self.situation, write, result, sent_at, now)
             self._agenda.look(now)
         self._agenda.plan(now)

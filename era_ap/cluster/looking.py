@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 from era_ap.cluster.view import (
     GROUPS,
     MEMBERS,
+    Claim,
+    Epoch,
     Group,
+    Holder,
     Member,
     View,
     beat_path,
@@ -67,7 +70,10 @@ class Looking:
 
     async def _member(self, name: str) -> Member | None:
         node = await self._read(member_path(name))
-        return None if node is None else read_member(node.data, node.owner)
+        if node is None:
+            return None
+        unreadable = Member(name, 0, 0, "", "", why="its node cannot be read", session=node.owner)
+        return read_member(node.data, node.owner) or unreadable
 
     async def _group(self, number: int) -> Group:
         holder, epoch, claim, beat = await asyncio.gather(
@@ -77,9 +83,9 @@ class Looking:
             self.beat(number),
         )
         return Group(
-            None if holder is None else read_holder(holder.data, holder.owner),
-            None if epoch is None else read_epoch(epoch.data, epoch.version, epoch.mzxid),
-            None if claim is None else read_claim(claim.data, claim.version),
+            None if holder is None else _holder(holder),
+            None if epoch is None else _epoch(epoch),
+            None if claim is None else _claim(claim),
             beat,
         )
 
@@ -113,6 +119,22 @@ class Looking:
     def _rung(self, path: str) -> None:
         self._watched.discard(path)
         self._on_news()
+
+
+# What cannot be read counts as empty; it must have its place, so that it is replaced and not missed.
+
+
+def _holder(node: Node) -> Holder:
+    return read_holder(node.data, node.owner) or Holder("", "", 0, session=node.owner)
+
+
+def _epoch(node: Node) -> Epoch:
+    unreadable = Epoch(0, version=node.version, zxid=node.mzxid)
+    return read_epoch(node.data, node.version, node.mzxid) or unreadable
+
+
+def _claim(node: Node) -> Claim:
+    return read_claim(node.data, node.version) or Claim(version=node.version)
 
 
 async def make_parents(ensemble: Ensemble, group: int) -> None:
