@@ -261,21 +261,25 @@ HEADER = (
     "gap s",
     "NOTIFYs",
     "leaders",
+    "late s",
     "who answered",
 )
 
 
 def row(name: str, found: Verdict) -> tuple[str, ...]:
     """A line of the table."""
-    figures = (found.files, found.lost, found.retried, found.subscribes, found.unanswered)
-    moves = " > ".join(found.moves)
     return (
         FAULTS[name].words,
-        *map(str, figures),
+        str(found.files),
+        str(found.lost),
+        str(found.retried),
+        str(found.subscribes),
+        str(found.unanswered),
         f"{found.gap:.2f}",
         str(found.notifies),
         str(found.leaders),
-        moves,
+        f"{found.late:.2f}",
+        " > ".join(found.moves),
     )
 
 

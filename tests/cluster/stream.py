@@ -75,6 +75,7 @@ class Stream:
             looker = Looker(self, address)
             await looker.start()
             self._lookers.append(looker)
+        self._begin(self._watch_itself())
         number = 0
         began = time.monotonic()
         while not until.is_set():
@@ -87,6 +88,13 @@ class Stream:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _watch_itself(self) -> None:
+        """Write down how late this process is: what it takes for a slow server may be a busy machine."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.1)
+            self.note("late", seconds=time.monotonic() - before - 0.1)
 
     def _begin(self, what: Any) -> None:
         task = asyncio.ensure_future(what)

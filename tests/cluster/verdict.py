@@ -22,7 +22,9 @@ RETURN_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """The figures of one fault, and a few words for what was lost."""
+    """The figures of one fault, and a few words for what was lost. ``late``: by how much the phones
+    themselves were late at most, because the machine was busy.
+    """
 
     files: int
     lost: int
@@ -34,6 +36,7 @@ class Verdict:
     leaders: int
     moves: tuple[str, ...]
     losses: tuple[str, ...]
+    late: float = 0.0
 
 
 def judge(
@@ -62,6 +65,7 @@ def judge(
         leaders=_leaders(sources),
         moves=_moves(sources),
         losses=tuple(f"{fetch['kind']} {fetch['failures']}" for fetch in fetches if not fetch["ok"])[:5],
+        late=max((event["seconds"] for event in known if event["kind"] == "late"), default=0.0),
     )
 
 

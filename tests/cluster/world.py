@@ -52,6 +52,7 @@ class World:
         self.processes: dict[str, Process] = {}
         self.dead: list[Process] = []
         self._starts = 0
+        self._folders: dict[int, Path] = {}
         self._clock = folder / "clock"
         self._clock.write_bytes(struct.pack("q", 0))
         self._shift = shift
@@ -145,6 +146,7 @@ class World:
         environ["PYTHONPATH"] = str(ROOT)
         process = Process(self.site.config, folder, name, self.lan.inside(name), **environ)
         self.processes[name] = process
+        self._folders[id(process)] = folder
         return process
 
     def kill(self, name: str) -> None:
@@ -270,6 +272,8 @@ class World:
             self._reading.close()
         for process in (*self.processes.values(), *self.dead):
             process.close()
+            lines = (json.dumps(entry) for entry in process.log)
+            (self._folders[id(process)] / "log").write_text("\n".join(lines))
         self.ensemble.close()
         for name in INSTANCES:
             subprocess.run(["umount", "-l", str(self.state(name))], check=False, capture_output=True)
