@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from era_ap.config.database_url import SqlKind
 from era_ap.directory.sql_connect import MASS, Connector, Use, abort
-from era_ap.directory.sql_failures import FAILURES, refusal
+from era_ap.directory.sql_failures import FAILURES, RepeatableError, refusal
 from era_ap.errors import Reason, Refused
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ class Database:
         try:
             yield session
         except FAILURES as error:
+            lost = session.was_lost
             await session.drop()
-            raise refusal(error, self.name, self.seconds) from None
+            refused = refusal(error, self.name, self.seconds)
+            raise (RepeatableError(refused.reason, refused.detail) if lost else refused) from None
         except Refused as refused:
             await session.drop()
             raise self._named(refused) from None
@@ -92,7 +94,6 @@ class Database:
             pool_size=self.settings.pool,
             max_overflow=0,
             pool_timeout=self.seconds,
-            pool_pre_ping=self._use is not Use.READ,
             hide_parameters=True,
             **options,
         )
@@ -102,7 +103,14 @@ class Database:
         return engine
 
     async def _connection(self) -> AsyncConnection:
-        timer = asyncio.get_running_loop().call_later(2 * self.seconds, self._abort_unfinished)
+        late = False
+
+        def expire() -> None:
+            nonlocal late
+            late = True
+            self._abort_unfinished()
+
+        timer = asyncio.get_running_loop().call_later(2 * self.seconds, expire)
         try:
             if self.kind is SqlKind.SQLITE:
                 await self._follow_file()
@@ -112,7 +120,7 @@ class Database:
             raise self._named(refused) from None
         except FAILURES as error:
             self._abort_unfinished()
-            raise refusal(error, self.name, self.seconds) from None
+            raise refusal(TimeoutError() if late else error, self.name, self.seconds) from None
         finally:
             timer.cancel()
         return connection
@@ -152,6 +160,12 @@ class Session:
         self.connection = connection
         self._database = database
         self._late = False
+        self._committing = False
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether the connection broke at once and before the end, as after a restart of the server."""
+        return self.connection.invalidated and not self._late and not self._committing
 
     async def rows(
         self,
@@ -192,6 +206,7 @@ class Session:
 
     async def commit(self) -> None:
         """Make all of it happen."""
+        self._committing = True
         async with self._limit(self._database.seconds):
             await self.connection.commit()
 

@@ -21,30 +21,25 @@ from era_ap.errors import Reason, Refused
 
 UPGRADE = "run 'era-ap directory upgrade'"
 
-_POSTGRESQL_TEXTS = ("08", "28", "3D", "42", "53", "57")
+_POSTGRESQL_TEXTS = ("28", "3D", "42", "53", "57")
 """Classes of SQLSTATE whose messages name objects and never values (PostgreSQL manual, appendix A)."""
 
 _MYSQL_TEXTS = frozenset({1040, 1044, 1045, 1049, 1054, 1129, 1130, 1142, 1143, 1146, 1203, 1205, 1213, 1226})
 _MYSQL_NO_TABLE, _MYSQL_SYNTAX = 1146, 1064
+_MYSQL_CONNECTING = frozenset({2002, 2003})
+"""The network's error, which is the cause, says more."""
 _SQLITE_KINDS = re.compile("SQLITE_(BUSY|CORRUPT|FULL|INTERRUPT|IOERR|LOCKED|NOTADB|PERM|READONLY)")
 _SQLITE_OBJECT = re.compile(r"no such (table|column): [\w.]+")
+_CLOSED = "the connection was closed by the server"
 _NETWORK: tuple[tuple[type[BaseException], str], ...] = (
     (PoolTimeoutError, "no connection of the pool became free within {:g} s"),
     (TimeoutError, "no answer within {:g} s"),
     (ConnectionRefusedError, "nobody listens there"),
     (socket.gaierror, "the name of the server is not known"),
-    (ConnectionError, "the connection was closed by the server"),
-    (EOFError, "the connection was closed by the server"),
+    (ConnectionError, _CLOSED),
+    (EOFError, _CLOSED),
 )
 _SERIALISE = frozenset({"40001", "40P01", "55P03"})
-_MYSQL_NETWORK: tuple[tuple[type[BaseException], str], ...] = (
-    (PoolTimeoutError, "no connection of the pool became free within {:g} s"),
-    (TimeoutError, "no answer within {:g} s"),
-    (ConnectionRefusedError, "nobody listens there"),
-    (socket.gaierror, "the name of the server is not known"),
-    (ConnectionError, "the connection was closed by the server"),
-    (EOFError, "the connection was closed by the server"),
-)
 _MYSQL_SERIALISE = frozenset({1205, 1213, 1020})
 
 FAILURES = (
@@ -64,13 +59,16 @@ FAILURES = (
 """Everything that drivers and SQLAlchemy raise where the database is at fault."""
 
 
-class LostRaceError(Refused):
-    """The same transaction, done again, may well succeed: a deadlock, or another one came first."""
+class RepeatableError(Refused):
+    """Nothing happened, and the same transaction done again may well succeed.
+
+    A deadlock, another one that came first, or a connection that was in the pool while its server was away.
+    """
 
 
 def refusal(error: BaseException, name: str, seconds: float) -> Refused:
     """The failure of the source ``name`` as ``Refused`` DIRECTORY_UNAVAILABLE; ``seconds`` was the limit."""
-    kind = LostRaceError if _lost_race(error) else Refused
+    kind = RepeatableError if _lost_race(error) else Refused
     return kind(Reason.DIRECTORY_UNAVAILABLE, f"{name}: {sentence(error, seconds)}")
 
 
@@ -103,32 +101,39 @@ def _lost_race(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The driver's own exception first: what SQLAlchemy wrapped, and what it was raised from."""
-    chain: list[BaseException] = []
-    while error is not None and error not in chain and len(chain) < 10:
-        chain.append(error)
-        error = getattr(error, "orig", None) or error.__cause__ or error.__context__
-    yield from reversed(chain)
+    """The exception, then what SQLAlchemy wrapped in it or what it was raised from, and so on."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        wrapped = getattr(error, "orig", None) or error.__cause__
+        error = wrapped or (None if error.__suppress_context__ else error.__context__)
 
 
 def _driver(error: BaseException) -> str | None:
-    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
-        return f"{_line(error)}; {UPGRADE} if it is a database of era_ap"
     if isinstance(error, asyncpg.PostgresError):
-        code = error.sqlstate or "?????"
-        text = f": {_line(error)}" if code.startswith(_POSTGRESQL_TEXTS) else ""
-        return f"PostgreSQL says {type(error).__name__} ({code}){text}"
+        return _postgresql(error)
     if isinstance(error, asyncpg.InterfaceError):
-        return "the connection is not usable"
+        return _CLOSED
     if isinstance(error, asyncmy.errors.MySQLError):
         return _mysql(error)
-    if isinstance(error, sqlite3.Error):
-        return _sqlite(error)
-    return None
+    return _sqlite(error) if isinstance(error, sqlite3.Error) else None
 
 
-def _mysql(error: asyncmy.errors.MySQLError) -> str:
+def _postgresql(error: asyncpg.PostgresError) -> str:
+    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+        return f"{_line(error)}; {UPGRADE} if it is a database of era_ap"
+    code = error.sqlstate or "?????"
+    if code.startswith("08"):
+        return _CLOSED
+    text = f": {_line(error)}" if code.startswith(_POSTGRESQL_TEXTS) else ""
+    return f"PostgreSQL says {type(error).__name__} ({code}){text}"
+
+
+def _mysql(error: asyncmy.errors.MySQLError) -> str | None:
     number = _number(error)
+    if number in _MYSQL_CONNECTING and error.__cause__ is not None:
+        return None
     text = str(error.args[1]) if len(error.args) > 1 else ""
     if number == _MYSQL_NO_TABLE:
         return f"{_first_line(text)}; {UPGRADE} if it is a database of era_ap"
@@ -136,7 +141,7 @@ def _mysql(error: asyncmy.errors.MySQLError) -> str:
         return f"the server says {number}: {_first_line(text)}"
     line = re.search(r"at line \d+$", text) if number == _MYSQL_SYNTAX else None
     if number == 0 or number in range(2000, 3000):
-        return f"the connection failed ({number or type(error).__name__})"
+        return _CLOSED
     return f"the server says {type(error).__name__} {number}{f' {line[0]}' if line else ''}"
 
 

@@ -17,7 +17,7 @@ from era_ap.directory.notation import parse_domain, parse_login
 from era_ap.directory.sql_connect import Use
 from era_ap.directory.sql_database import Database, Session
 from era_ap.directory.sql_edit import WHOLE, AccountRows, Edit
-from era_ap.directory.sql_failures import LostRaceError
+from era_ap.directory.sql_failures import RepeatableError
 from era_ap.directory.sql_rows import (
     AccountRow,
     DomainRow,
@@ -165,7 +165,7 @@ class SqlWriter:
         await asyncio.gather(self._edits.close(), self._reads.close())
 
     async def _edit(self, work: Callable[[Session, Edit], Awaitable[Result]]) -> Result:
-        """Do ``work`` in a transaction, again where another one got in its way."""
+        """Do ``work`` in a transaction, again where nothing of it could happen."""
         for attempt in range(ATTEMPTS):
             try:
                 async with self._edits.session() as session:
@@ -175,7 +175,7 @@ class SqlWriter:
                     result = await work(session, edit)
                     await edit.commit()
                     return result
-            except LostRaceError:
+            except RepeatableError:
                 if attempt == ATTEMPTS - 1:
                     raise
         raise AssertionError
