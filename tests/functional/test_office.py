@@ -196,3 +196,24 @@ def test_nothing_is_left_of_the_sandbox(place: Place) -> None:
     subprocess.run([*place.sandboxed(SERVICE), "true"], check=True)
     assert Path("/proc/self/mountinfo").read_text() == before
     assert socket.gethostname()
+
+
+def test_an_instance_with_sockets_of_systemd_needs_no_capability(
+    office: Office, place: Place, daemon: Callable
+) -> None:
+    office.start_dhcp("dnsmasq")
+    given = [f"tftp={SERVER}:69", f"http={SERVER}:80", "--"]
+    activation = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.functional.activation", *given]
+    prefix = [*office.network.inside("srv"), *activation, *place.sandboxed(ACTIVATED)]
+    process = daemon(SHOWN_AS / "site.yml", prefix=prefix).wait_ready()
+    lease = office.plug_in(MAC, "yealink")
+    assert office.fetch(f"{lease.server}{MAC}.cfg") == b"user = 101\nsecret = s3cret\n"
+    assert office.fetch(f"tftp://{lease.options[150]}/{MAC}.cfg") == b"user = 101\nsecret = s3cret\n"
+    found = office.network.run(
+        "desk", [sys.executable, "-m", "era_ap", "phone", MAC, "--pnp", "--vendor", "yealink", "--json"]
+    )
+    assert json.loads(found.stdout)["ok"], found.stdout
+    about = status(process.process.pid)
+    assert about["Uid"].split() == [str(UID)] * 4
+    assert {int(about[name], 16) for name in ("CapEff", "CapBnd", "CapPrm", "CapAmb")} == {0}
+    assert process.stop() == 0
