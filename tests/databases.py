@@ -28,6 +28,7 @@ import psutil
 import pytest
 
 from era_ap.config import SqlAddress, SqlDatabase, SqlKind
+from tests.cluster.certificates import Authority
 
 PASSWORD = "pa'ss\"w%40rd"
 START_SECONDS = 60.0
@@ -96,11 +97,16 @@ class Server(ABC):
         self.port = free_port()
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self.authority = Authority(self.folder)
+        self.certificate = self.authority.issue("server")
+        self.certificate.chmod(0o600)
         self._user: str | None = None
         self._shared: SqlDatabase | None = None
         if os.getuid() == 0:
             self._user = self.owner
-            os.chown(self.folder, pwd.getpwnam(self.owner).pw_uid, pwd.getpwnam(self.owner).pw_gid)
+            user = pwd.getpwnam(self.owner)
+            for path in (self.folder, self.certificate):
+                os.chown(path, user.pw_uid, user.pw_gid)
         try:
             self.prepare()
             self.start()
@@ -238,6 +244,9 @@ class PostgreSql(Server):
             "full_page_writes": "off",
             "max_connections": 60,
             "shared_buffers": "64MB",
+            "ssl": "on",
+            "ssl_cert_file": self.certificate,
+            "ssl_key_file": self.certificate,
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         return [str(self._bin / "postgres"), "-D", str(self.folder / "data"), *options]
@@ -276,6 +285,7 @@ class MariaDb(Server):
             f"--port={self.port}", "--bind-address=127.0.0.1",
             "--skip-networking=0", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
             "--innodb-log-file-size=16M", "--character-set-server=latin1",
+            f"--ssl-cert={self.certificate}", f"--ssl-key={self.certificate}",
         ]  # fmt: skip
 
     def administer(self, *statements: str, database: str = "") -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from sql_backend import SqlBackend
+from sqlalchemy import text
 from tcp_relay import Mode, Relay
 
 from era_ap.config import SqlDatabase, SqlKind
@@ -24,6 +25,7 @@ from era_ap.directory.source import Change
 from era_ap.directory.sql_source import SqlSource
 from era_ap.directory.sql_writer import SqlWriter
 from era_ap.errors import Reason, Refused
+from tests.cluster.certificates import Authority
 from tests.databases import PASSWORD, MariaDb, PostgreSql, Server, Sqlite
 
 KEY = AccountKey("a.example.com", "101")
@@ -441,6 +443,62 @@ def test_sockets_in_the_file_system(server: Server) -> None:
     backend.write_account(KEY, {})
     assert backend.observe() is not None
     backend.close()
+
+
+def encrypted(backend: SqlBackend) -> str:
+    """The cipher of a connection, "" where there is none."""
+    postgresql = backend.settings.address.kind is SqlKind.POSTGRESQL
+    query = (
+        "SELECT cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        if postgresql
+        else "SELECT variable_value FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'"
+    )
+
+    async def ask() -> str:
+        async with backend.source._database.session() as session:
+            return str((await session.rows(text(query)))[0][0] or "")
+
+    return backend.run(ask())
+
+
+def test_tls_is_used_where_it_is_asked_for(server: Server) -> None:
+    shared = server.shared()
+    for settings, secret in (
+        (replace(shared, tls=True, ca_file=server.authority.file), True),
+        (shared, False),
+    ):
+        backend = SqlBackend(settings)
+        backend.write_account(KEY, {"name": str(secret)})
+        assert backend.observe() is not None
+        assert bool(encrypted(backend)) is secret
+        backend.close()
+
+
+def test_a_server_that_cannot_prove_its_name_is_refused(server: Server, tmp_path: Path) -> None:
+    shared = server.shared()
+    stranger = Authority(tmp_path, "stranger").file
+    broken = tmp_path / "broken.pem"
+    broken.write_text("nothing")
+    for settings, words in (
+        (replace(shared, tls=True), "certificate is not accepted"),
+        (replace(shared, tls=True, ca_file=stranger), "certificate is not accepted"),
+        (
+            replace(
+                shared,
+                tls=True,
+                ca_file=server.authority.file,
+                address=replace(shared.address, host="localhost"),
+            ),
+            "certificate is not accepted",
+        ),
+        (replace(shared, tls=True, ca_file=broken), "cannot be used; they are PEM files"),
+        (replace(shared, tls=True, cert_file=broken, key_file=broken), "cannot be used; they are PEM files"),
+    ):
+        backend = SqlBackend(settings)
+        with pytest.raises(Refused) as caught:
+            backend.observe()
+        assert words in caught.value.detail
+        backend.close()
 
 
 @pytest.fixture(autouse=True)
