@@ -158,9 +158,9 @@ def _sqlite(error: sqlite3.Error) -> str:
 
 def _network(error: BaseException, seconds: float) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not accepted: {error.verify_message}"
+        return f"the server's certificate is not accepted: {getattr(error, 'verify_message', '')}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or type(error).__name__}"
+        return f"TLS failed: {getattr(error, 'reason', None) or type(error).__name__}"
     for kind, words in _NETWORK:
         if isinstance(error, kind):
             return words.format(seconds)
