@@ -32,12 +32,14 @@ class Agenda:
         self._failures = 0
         self._write_at = now
         self._acting = False
-        self._wanted_look = self._seen_look = 0
+        self._wanted_look = self._needed_look = self._seen_look = 0
         self._looked_at = self._beat_at = self._ask_at = now
 
-    def look(self, now: float) -> None:
-        """A new look is wanted."""
+    def look(self, now: float, *, needed: bool = True) -> None:
+        """A new look is wanted; ``needed``: before anything else is written."""
         self._wanted_look += 1
+        if needed:
+            self._needed_look = self._wanted_look
         self._actions.append(Look(self._wanted_look))
         self._looked_at = now
 
@@ -72,7 +74,7 @@ class Agenda:
         if self._is_up_to_date() and now >= self._write_at:
             self._write(now)
         if situation.state is SessionState.CONNECTED and now >= self._next_look(now):
-            self.look(now)
+            self.look(now, needed=False)
         if now >= self._beat_at and situation.acts(Duty.CONTACT, now):
             self._beat_at = now + BEAT_SHARE * situation.session_seconds
             self._actions.append(choosing.beat(situation))
@@ -116,7 +118,7 @@ class Agenda:
         """Whether we see what our own last transaction did, and none is under way."""
         situation = self._situation
         there = situation.state is SessionState.CONNECTED and situation.view is not None
-        return there and self._writing is None and self._seen_look >= self._wanted_look
+        return there and self._writing is None and self._seen_look >= self._needed_look
 
     def _tell(self, now: float) -> None:
         situation = self._situation

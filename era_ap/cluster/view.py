@@ -209,7 +209,7 @@ def _load(record: type[Record], data: bytes, **state: Any) -> Record | None:
     """Unknown keys are left out: a newer version may write more."""
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
         return None
