@@ -557,7 +557,7 @@ def test_while_the_storage_hangs_memory_serves_others_fail_fast_and_all_recovers
         asyncio.run(piece())
     assert caught.value.reason is Reason.STORAGE_BUSY
     deadline = time.monotonic() + 5
-    while not files._pool.is_stalled and time.monotonic() < deadline:
+    while not files.pool.is_stalled and time.monotonic() < deadline:
         now[0] += 1.0
         time.sleep(0.001)
     for _ in range(100):
