@@ -176,7 +176,6 @@ class Beats:
         """We answer nobody any more."""
         self._number = None
         self.pnp.stand_down()
-        self._succession.note_answered(self._clock())
         if self._beating is not None:
             self._beating.cancel()
             self._beating = None
@@ -206,6 +205,7 @@ class Beats:
         behind = self.pnp.behind()
         now = self._clock()
         if behind is not None and self.may_send(now):
+            self._succession.note_answered(now - behind)
             addresses, instances = self._others()
             datagrams = self._speaker.beat(self._number, behind, instances, now)
             for datagram, address in zip(datagrams, addresses, strict=True):

@@ -175,6 +175,21 @@ def test_a_leader_that_zookeeper_showed_and_nobody_heard_answered_until_it_was_g
     run(talk, make("ap2"))
 
 
+def test_who_leads_again_answers_what_came_since_it_lost_the_right() -> None:
+    """The right may have ended long before anybody says so: phones of that time wait for us too."""
+
+    async def talk(leader: Instance) -> None:
+        leader.lead()
+        last_beat = time.monotonic()
+        leader.coordinator.right = False
+        await asyncio.sleep(0.8)
+        leader.beats.on_stop_leading("no contact")
+        leader.lead(8)
+        assert last_beat - 1.0 < leader.pnp.since[1] <= last_beat - GRACE_SECONDS
+
+    run(talk, make("ap1"))
+
+
 def test_our_own_lead_is_nobody_elses() -> None:
     async def talk(leader: Instance) -> None:
         leader.coordinator.leaders = {1: term("ap1", 7)}

@@ -113,6 +113,7 @@ class Instance:
     def beat(self) -> None:
         if self.leads and self.alive and not self.frozen:
             now = self.site.time.now
+            self.succession.note_answered(now)
             self.tell(lambda to: self.speaker.beat(self.site.number, 0.0, to, now))
             self.site.time.at(now + BEAT_SECONDS, self.beat)
 
@@ -129,7 +130,6 @@ class Instance:
     def stop_leading(self) -> None:
         self.leads = self.world.leads = False
         self.world.responder.stand_down(self.site.time.now)
-        self.succession.note_answered(self.site.time.now)
 
 
 class Site:
@@ -277,4 +277,21 @@ def test_a_leader_cut_off_from_the_others_only_is_not_taken_for_dead(seed: int) 
     site.time.at(at + 0.005, lambda: site.show_leader(""))
     site.time.at(at + 0.02, lambda: elect(site, 2))
     site.time.run(30.0)
+    assert (site.unanswered(), site.doubled()) == ([], [])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_leader_that_loses_the_right_for_a_while_misses_nobody(seed: int) -> None:
+    site = Site(seed)
+    site.phones(0.5, 8.0)
+    elect(site, 0)
+    leader = site.instances[0]
+
+    def lose() -> None:
+        leader.leads = leader.world.leads = False
+
+    site.time.at(3.0 + site.rng.random(), lose)
+    site.time.at(5.0, leader.stop_leading)
+    site.time.at(5.5, lambda: elect(site, 0))
+    site.time.run(20.0)
     assert (site.unanswered(), site.doubled()) == ([], [])
