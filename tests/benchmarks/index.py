@@ -119,8 +119,8 @@ def build(count: int, domains: int) -> DirectoryIndex:
     index.replace(part)
     print(
         f"{len(index):,} accounts, {len(index.macs):,} MACs over {domains:,} domains: "
-        f"taken over in {taking:.1f} s of computing ({count / taking:,.0f}/s), the longest piece {longest * 1000:.0f} ms, "
-        f"{resident() - before:.0f} MB resident growth"
+        f"taken over in {taking:.1f} s of computing ({count / taking:,.0f}/s), "
+        f"the longest piece {longest * 1000:.0f} ms, {resident() - before:.0f} MB resident growth"
     )
     return index
 
