@@ -1,0 +1,205 @@
+"""Three instances' coordinators in one process, each behind a relay of its own, and the real ZooKeeper.
+
+Who may act is looked at every few milliseconds: never two. Figures are looser than those that the scripted
+fault run reports, as these tests may share a busy machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+
+import pytest
+import structlog
+
+from era_ap.cluster.contract import SessionState
+from era_ap.cluster.coordination import Coordination, boot_clock
+from era_ap.cluster.failsafe import Answer, Ask
+from era_ap.cluster.responsibility import Share, divide
+from era_ap.cluster.situation import Policy
+from era_ap.cluster.view import Member
+from tests.cluster import ensemble
+from tests.cluster.clients import RealClient, RealHarness
+from tests.cluster.ensemble import RealEnsemble
+
+T = 4.0
+SLACK = 1.0
+"""What a busy machine may take longer than the figures of the specification."""
+
+
+class Site:
+    """Coordinators ap1, ap2, … of one group, which reach each other without ZooKeeper."""
+
+    def __init__(self, harness: RealHarness) -> None:
+        self.harness = harness
+        self.clients: dict[str, RealClient] = {}
+        self.parts: dict[str, Coordination] = {}
+        self.most = 0
+        self._watching = asyncio.ensure_future(self._watch())
+
+    async def join(self, order: int) -> None:
+        name = f"ap{order}"
+        client = await self.harness.open()
+        own = Member(name, 1, order, f"id{order}", f"process{order}")
+        policy = Policy(hold_down_seconds=600, first_number=round(time.time() * 1000))
+        division = divide([Share(1)])
+        log = structlog.wrap_logger(None, processors=[_drop])
+        part = Coordination(client.ensemble, own, policy, division, {1}, self.ask, log, clock=boot_clock)
+        client.ensemble._session._on_change = lambda *_: part.driver.observe()
+        self.clients[name], self.parts[name] = client, part
+        await part.start()
+
+    async def ask(self, other: Member, ask: Ask) -> Answer:
+        await asyncio.sleep(0)
+        return self.parts[other.name].answer_peer(ask)
+
+    @property
+    def leader(self) -> str | None:
+        return next((name for name, part in self.parts.items() if part.may_send(0.0)), None)
+
+    async def until(self, what: Callable[[], object], seconds: float = 30.0) -> float:
+        since = time.monotonic()
+        while not what():
+            assert time.monotonic() - since < seconds, self.parts
+            await asyncio.sleep(0.002)
+        return time.monotonic() - since
+
+    async def _watch(self) -> None:
+        while True:
+            self.most = max(self.most, sum(part.may_send(0.0) for part in self.parts.values()))
+            await asyncio.sleep(0.002)
+
+    def close(self) -> None:
+        self._watching.cancel()
+        for part in self.parts.values():
+            part.close()
+
+
+def _drop(*_: object) -> object:
+    raise structlog.DropEvent
+
+
+def run(servers: RealEnsemble, test: Callable[[Site], Awaitable[None]], members: int = 3) -> None:
+    async def whole() -> None:
+        harness = RealHarness(servers.connect)
+        site = Site(harness)
+        try:
+            for order in range(1, members + 1):
+                await site.join(order)
+            await site.until(lambda: site.leader == "ap1")
+            await site.until(lambda: all(len(part.members) == members for part in site.parts.values()))
+            await asyncio.sleep(1.0)
+            await test(site)
+            assert site.most == 1
+        finally:
+            site.close()
+            with suppress(Exception):
+                await harness.close()
+
+    asyncio.run(whole())
+
+
+@pytest.fixture(scope="module")
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEnsemble]:
+    """An ensemble that these tests may break, and mend."""
+    why = ensemble.why_not()
+    if why:
+        pytest.skip(why)
+    with ensemble.running(tmp_path_factory.mktemp("ensemble")) as running:
+        yield running
+
+
+def test_an_orderly_stop_hands_over_at_once(servers: RealEnsemble) -> None:
+    async def test(site: Site) -> None:
+        before = time.monotonic()
+        await site.parts["ap1"].leave()
+        await site.until(lambda: site.leader == "ap2")
+        assert time.monotonic() - before <= 0.5 + SLACK
+
+    run(servers, test)
+
+
+def test_a_leader_cut_off_is_silent_before_another_acts(servers: RealEnsemble) -> None:
+    async def test(site: Site) -> None:
+        for _ in range(3):
+            name = site.leader
+            assert name is not None
+            site.clients[name].relay.mute()
+            silent = await site.until(lambda: site.leader is None)
+            assert silent <= 2 / 3 * T + 0.1
+            assert silent + await site.until(lambda: site.leader is not None) <= T + 1 + SLACK
+            assert site.leader != name
+            await site.clients[name].relay.mend()
+            await site.until(lambda name=name: site.clients[name].ensemble.state is SessionState.CONNECTED)
+            await site.until(lambda: all(part.status.registered for part in site.parts.values()))
+
+    run(servers, test)
+
+
+def test_sessions_ended_by_force_are_made_anew(servers: RealEnsemble) -> None:
+    async def test(site: Site) -> None:
+        for _ in range(5):
+            name = site.leader
+            assert name is not None
+            began = time.monotonic()
+            session = site.clients[name].ensemble.session_id
+            await site.harness.expire(site.clients[name])
+            await site.until(lambda: site.clients[name].ensemble.session_id != session)  # noqa: B023
+            await site.until(lambda: site.leader is not None)
+            assert time.monotonic() - began <= T + 2 + SLACK
+            await site.until(lambda: all(part.status.registered for part in site.parts.values()))
+
+    run(servers, test)
+
+
+def test_servers_that_end_one_by_one_leave_the_leader_as_it_is(own_servers: RealEnsemble) -> None:
+    async def test(site: Site) -> None:
+        number = site.parts["ap1"].leaders[1].number
+        for server in own_servers.servers:
+            server.kill()
+            gap = time.monotonic()
+            await asyncio.sleep(0.3)
+            await site.until(lambda: site.leader is not None)
+            assert time.monotonic() - gap <= 2 + SLACK
+            await asyncio.to_thread(own_servers.start)
+            await site.until(lambda: all(part.status.registered for part in site.parts.values()))
+        assert site.leader == "ap1"
+        assert site.parts["ap1"].leaders[1].number == number
+
+    run(own_servers, test)
+
+
+def test_without_quorum_the_leader_acts_on_by_leave_of_the_others(own_servers: RealEnsemble) -> None:
+    async def test(site: Site) -> None:
+        frozen = own_servers.servers[:2]
+        for server in frozen:
+            server.freeze()
+        try:
+            await site.until(lambda: site.parts["ap1"].status.failsafe, 2 * T + SLACK)
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                assert site.leader == "ap1"
+                await asyncio.sleep(0.05)
+        finally:
+            for server in frozen:
+                server.thaw()
+        await site.until(lambda: site.leader is not None and not site.parts["ap1"].status.failsafe)
+        await site.until(lambda: all(part.status.registered for part in site.parts.values()))
+
+    run(own_servers, test)
+
+
+def test_all_of_zookeeper_restarted_empty(own_servers: RealEnsemble) -> None:
+    async def test(site: Site) -> None:
+        number = site.parts["ap1"].leaders[1].number
+        await asyncio.to_thread(own_servers.restart_empty)
+        served = time.monotonic()
+        await site.until(lambda: any(part.term is not None for part in site.parts.values()))
+        assert time.monotonic() - served <= T + 2 + SLACK
+        await site.until(lambda: all(part.status.registered for part in site.parts.values()))
+        await site.until(lambda: all(part.leaders for part in site.parts.values()))
+        assert site.parts["ap1"].leaders[1].number > number
+
+    run(own_servers, test)
