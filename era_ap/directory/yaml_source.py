@@ -1,15 +1,18 @@
 """The folder of YAML files as a ``Source``: looked at in a thread of its own, handed over on the event loop.
 
-Owns that thread, and a second look at what did not rest during the first. Does not own what a look finds
-(``yaml_files``). A look that hangs on a dead mount keeps its one thread and nothing else.
+Owns that thread, a second look at what did not rest during the first, and how far a look must go: where every
+change is heard of (``folder_watch``), only to the domains that somebody has touched. Does not own what a look
+finds (``yaml_files``). A look that hangs on a dead mount keeps its one thread and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from era_ap.directory.folder_watch import FolderWatch
 from era_ap.directory.yaml_files import YamlFiles
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 PATIENCE = 0.02
 """Seconds past the time to settle: timers may be early."""
 
+WATCHED_SECONDS = 60.0
+"""Pause between two looks at everything where every change is heard of."""
+
 
 class YamlSource:
     """The source ``yaml:<root>``. ``files`` are those of ``root`` unless given."""
@@ -31,26 +37,50 @@ class YamlSource:
         self.whole = True
         self.cursor: str | None = None
         self._files = files or YamlFiles(root)
+        self._watch = FolderWatch(root)
+        self._whole_at = float("-inf")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="directory")
 
     def restore(self, cursor: str) -> None:
         """There are no cursors of this source; the first look reads everything."""
 
     def on_news(self, wake: Callable[[], None]) -> None:
-        """Files tell nothing by themselves."""
+        """The kernel tells what is done to files on this host."""
+        self._watch.start(wake)
 
     async def look(self, take: Callable[[Change], None], *, domains: Collection[str] | None = None) -> None:
         """See ``Source.look``; somebody who names domains has seen their files rest already."""
         files = self._files
-        await self._follow(lambda: files.look(domains, hurry=domains is not None), take)
+        if domains is not None and not files.is_whole:
+            await self._follow(lambda: files.look(domains, hurry=True), take)
+            return
+        began, before = time.monotonic(), self._whole_at
+        touched = await asyncio.get_running_loop().run_in_executor(self._thread, self._touched)
+        self._whole_at = float("-inf")  # unless all goes well
+        if touched is None or touched:
+            await self._follow(lambda: files.look(touched), take)
         pending = files.pending
-        if pending and domains is None:
+        if pending:
             await asyncio.sleep(files.settle + PATIENCE)
             await self._follow(lambda: files.look(pending), take)
+        self._whole_at = began if touched is None else before
 
     async def close(self) -> None:
         """Start no further look. One that hangs is left behind; only the end of the process frees it."""
+        self._watch.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _touched(self) -> frozenset[str] | None:
+        """The domains to look at, None: all. From now on is heard what is done to them."""
+        watch = self._watch
+        touched = watch.take()
+        is_early = time.monotonic() - self._whole_at < WATCHED_SECONDS
+        if touched is None or not (is_early and watch.is_trusted and watch.is_there()):
+            watch.arm()
+            return None
+        if touched:
+            watch.arm(touched)
+        return touched | self._files.pending
 
     async def _follow(self, look: Callable[[], Iterator[Change]], take: Callable[[Change], None]) -> None:
         loop = asyncio.get_running_loop()

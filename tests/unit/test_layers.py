@@ -180,6 +180,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.directory.feed",
         "era_ap.directory.folder",
         "era_ap.directory.folder_edits",
+        "era_ap.directory.folder_watch",
         "era_ap.directory.folder_writer",
         "era_ap.directory.originals",
         "era_ap.directory.phones_import",
