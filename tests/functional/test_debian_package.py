@@ -151,6 +151,20 @@ class TestInstalled:
         )
         assert b"s3cret" in fetch(host, f"tftp://127.0.0.1/{MAC}.cfg")
 
+    def test_with_sockets_of_systemd_it_has_no_capability(self, host: Machine) -> None:
+        activated = ("era-ap-tftp@ap1.socket", "era-ap-http@ap1.socket", "era-ap-activated@ap1.service")
+        host.run("systemctl", "stop", "era-ap@ap1")
+        host.run("systemctl", "start", *activated)
+        for scheme in ("tftp", "http"):
+            assert b"account.1.password = s3cret" in fetch(host, f"{scheme}://127.0.0.1/{MAC}.cfg")
+        about = host.run("sh", "-c", "cat /proc/$(systemctl show -P MainPID era-ap-activated@ap1)/status")
+        assert re.search(r"^CapEff:\s+0000000000000000$", about, re.M)
+        assert re.search(r"^CapBnd:\s+0000000000000000$", about, re.M)
+        host.run("systemctl", "restart", activated[-1])
+        assert b"s3cret" in fetch(host, f"tftp://127.0.0.1/{MAC}.cfg")
+        host.run("systemctl", "stop", *activated)
+        host.run("systemctl", "start", "era-ap@ap1")
+
     def test_an_invalid_configuration_is_named_and_a_repaired_one_starts_by_itself(
         self, host: Machine
     ) -> None:
