@@ -141,6 +141,7 @@ class Feeds:
             catalogue, at = storage
             self._storage.restored_at = _monotonic(at)
             self._take_catalogue(catalogue)
+            self._tell_restored("storage", at)
         keeper = DirectoryKeeper(self.directory)
         complete = storage is not None
         for source in self.directory.sources:
@@ -149,12 +150,17 @@ class Feeds:
             if saved is not None:
                 keeper.restored(source, saved)
                 self.directory.restored(source, saved.part, _monotonic(saved.at), complete=saved.complete)
+                self._tell_restored(source.name, saved.at)
                 if saved.cursor is not None:
                     source.restore(saved.cursor)
         keeper.forget(loaded)
         state.keepers += [self._holding, keeper]
         state.start()
         return complete
+
+    def _tell_restored(self, what: str, at: float) -> None:
+        age = round(max(0.0, time.time() - at), 1)
+        self._log.info("last known state in service", what=what, age_seconds=age)
 
     async def _keep_names_fresh(self) -> None:
         while True:

@@ -33,6 +33,9 @@ FOLDERS: Final = (TEMPLATES, CONSTANTS, CONFIGS)
 Seen = Stamp | tuple[Reason, str] | None
 
 
+_NEVER_SEEN = Stamp(0, 0, 0, 0)
+
+
 class SavedFile(NamedTuple):
     """A file of the storage as it was last seen; ``data`` is None where only its existence is known."""
 
@@ -230,11 +233,16 @@ class Store:
     def _build(self) -> Catalogue:
         catalogue = self._catalogue = build(self._catalogue, self._snapshot())
         texts = {place: text.data for place, text in self._texts.items()}
-        self.files = {
+        files = {
             place: SavedFile(what, texts.get(place))
             for place, what in self._taken.items()
             if isinstance(what, Stamp) and (place in texts or place.startswith(f"{CONFIGS}/"))
         }
+        for place in texts:
+            good = catalogue.last_good(place.removeprefix(f"{TEMPLATES}/"))
+            if good is not None and place.startswith(f"{TEMPLATES}/"):
+                files[place] = SavedFile(_NEVER_SEEN, good)
+        self.files = files
         return catalogue
 
     def _snapshot(self) -> Snapshot:

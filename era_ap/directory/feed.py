@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import structlog
 
+    from era_ap.directory.model import AccountKey
     from era_ap.directory.source import Change, Source
     from era_ap.errors import Problem
     from era_ap.health import Looks
@@ -67,6 +68,8 @@ class _Follower:
     async def _look(self) -> None:
         nudged, self._nudged = self._nudged, set()
         news, aside = _News(), Part()
+        unknown: dict[AccountKey | str, None] = {}
+        lost: dict[str, None] = {}
         taken = False
 
         def take(change: Change) -> None:
@@ -76,6 +79,8 @@ class _Follower:
             news.count(change)
             if self.source.whole:
                 aside.apply(change)
+                unknown.update(dict.fromkeys(change.unknown))
+                lost.update(dict.fromkeys(change.lost))
             else:
                 self._feed.apply(change, self.source.name)
 
@@ -85,6 +90,8 @@ class _Follower:
         try:
             await self.source.look(take, domains=None if full else nudged)
             if self.source.whole and (taken or first):
+                before = self._feed.index.parts[self.source.name]
+                await _in_slices(aside.keep(before, unknown, lost))
                 await self._feed.replace(aside, self.source)
         except BaseException:
             self._nudged |= nudged
@@ -116,6 +123,7 @@ class DirectoryFeed:
         self._problems = problems
         self._log = log
         self._teller = Teller("directory", log)
+        self._told: tuple[tuple[Problem, ...], tuple[Problem, ...]] = ((), ())
         self._interval = interval
         self._is_fast = True
         self._several = len(sources) > 1
@@ -180,7 +188,10 @@ class DirectoryFeed:
                 phones=len(self.index.macs),
                 **named,
             )
-        self._teller.tell((*self.index.problems, *self._problems()))
+        problems = (self.index.problems, tuple(self._problems()))
+        if problems[0] is not self._told[0] or problems[1] != self._told[1]:
+            self._told = problems
+            self._teller.tell((*problems[0], *problems[1]))
 
     async def replace(self, part: Part, source: Source) -> None:
         """Put what a whole look handed over into service.

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from era_ap.directory.macs import MacIndex
 from era_ap.directory.model import AccountKey
 from era_ap.directory.packed import PackedAccounts
+from era_ap.directory.source import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from era_ap.directory.blocks import Place
     from era_ap.directory.model import Account, Domain
-    from era_ap.directory.source import Change
     from era_ap.errors import Problem
 
 _NO_LINES: tuple[tuple[str, int], ...] = ()
@@ -57,6 +57,20 @@ class Part:
                 effective.add(name)
         self.problems = change.problems
         return frozenset(effective)
+
+    def keep(self, before: Part, places: Iterable[AccountKey | str], lost: Iterable[str]) -> Iterator[None]:
+        """Take over from another part these accounts, settings of domains and whole domains, step by step."""
+        keys = [place for place in places if isinstance(place, AccountKey)]
+        names = [*(place for place in places if isinstance(place, str)), *lost]
+        for name in lost:
+            keys += [AccountKey(name, entry.login) for entry in before.accounts.entries(name)]
+        domains = [domain for name in names if (domain := before.domains.get(name)) is not None]
+        self.apply(Change(domains=tuple(domains), problems=self.problems))
+        for key in keys:
+            account = before.accounts.get(key)
+            if account is not None:
+                self.apply(Change((account,), problems=self.problems))
+                yield
 
     def dissolve(self) -> Iterator[None]:
         """Free what a part that is out of service has held, a little with each step."""

@@ -26,7 +26,8 @@ class Change:
     """What a source saw change, or one piece of it. What has a revision that is known already has no effect.
 
     ``problems`` is the full list of the source's findings, not a delta; of several pieces of one look the
-    last one's counts.
+    last one's counts. ``unknown`` are accounts that are there and cannot be read now, and domains (by name)
+    whose settings cannot, or by ``lost`` nothing at all: a whole look does not mean that they are gone.
     """
 
     accounts: tuple[Account, ...] = ()
@@ -34,6 +35,8 @@ class Change:
     domains: tuple[Domain, ...] = ()
     removed_domains: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unknown: tuple[AccountKey | str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -13,8 +13,9 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from era_ap.directory.folder import Listing, Place, Signature, list_folder, read_signed
 from era_ap.directory.model import Account, AccountKey, Domain, read_account, read_domain
@@ -129,6 +130,8 @@ class YamlFiles:
             tuple(domain for piece in pieces for domain in piece.domains),
             tuple(name for piece in pieces for name in piece.removed_domains),
             pieces[-1].problems,
+            pieces[-1].unknown,
+            pieces[-1].lost,
         )
 
     def look(
@@ -160,12 +163,13 @@ class YamlFiles:
                 if len(outbox) >= PIECE:
                     yield outbox.take(self._reported)
         outbox.remove(place for place in due.gone if self._resting.forget(place))
+        unread = self._unread(listing) if first else {}
         if first or domains is None:
             self._found = tuple(listing.problems)
         problems = self._problems()
         if first or len(outbox) or problems != self._reported:
             self._reported = problems
-            yield outbox.take(problems)
+            yield replace(outbox.take(problems), **unread)
         self.is_whole = False
 
     def _first_look(self) -> tuple[Listing, Due]:
@@ -220,6 +224,11 @@ class YamlFiles:
                 outbox.put(value)
         kept.content = content
         kept.settled(signature)
+
+    def _unread(self, listing: Listing) -> dict[str, Any]:
+        """What a first look has found and could not read, as fields of a ``Change``."""
+        unread = [*listing.kept, *(place for place in listing.found if not self._resting[place].in_service)]
+        return {"unknown": tuple(unread), "lost": tuple(listing.kept_domains)}
 
     def _problems(self) -> tuple[Problem, ...]:
         detail = f"keeps changing for more than {RESTLESS:.0f} s; its last good version is in service"

@@ -139,6 +139,13 @@ class Catalogue:
         entry = self._entries.get(key)
         return entry.refusal if entry is not None else self._refused.get(f"templates/{key}")
 
+    def last_good(self, name: str) -> bytes | None:
+        """The content in service of a template whose file has another one that is not usable; else None."""
+        entry = self._entries.get(name.lower())
+        if entry is None or entry.refusal is None or entry.template is None:
+            return None
+        return entry.template.text.encode(entry.template.encoding)
+
     def static(self, path: str) -> StaticFile | None:
         """The ready-made file of that path: exact letter case first, then any if that is unique.
 

@@ -377,6 +377,35 @@ def test_a_restored_source_may_go_on_with_news_only() -> None:
     assert states == [("1", "2")]
 
 
+def test_what_is_there_and_cannot_be_read_stays_as_it_was_known() -> None:
+    """A restart with a broken file, and with a folder that cannot be read, takes no phone away."""
+
+    async def work() -> None:
+        unknown = (AccountKey("a.com", "1"), "a.com", AccountKey("a.com", "never"))
+        source = FakeSource(
+            "yaml",
+            [Change((account("a.com", "9", "000000000009"),), unknown=unknown), Change(lost=("b.com",))],
+        )
+        feed = feed_of(source)
+        part = Part()
+        settings, _ = read_domain("a.com", {"settings": {"x": "y"}}, origin="a.com", revision="r7")
+        assert settings is not None
+        part.apply(
+            Change(
+                (account("a.com", "1", A), account("b.com", "2", B), account("a.com", "gone", C)),
+                domains=(settings, domain("b.com")),
+            )
+        )
+        feed.restored(source, part, -100.0, complete=True)
+        await feed.pollers[0].look()
+        states.append((login_of(feed, A), login_of(feed, B), login_of(feed, C), len(feed.index)))
+        states.append((feed.index.domains, feed.index.domain("a.com").revision))  # type: ignore[union-attr]
+
+    states: list[object] = []
+    run(work)
+    assert states == [("1", "2", None, 3), (("a.com", "b.com"), "r7")]
+
+
 def test_a_swap_lets_the_loop_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "SLICE_SECONDS", 0.0)
 

@@ -164,6 +164,31 @@ def test_a_start_with_the_same_storage_reads_no_text_again(
     run(root, work)
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_a_broken_template_has_its_last_good_version_after_a_restart(root: Path, away: bool) -> None:
+    async def break_it(instance: Instance) -> None:
+        await hold_and_save(instance)
+        put(root, "templates/T46S.cfg", "user = [sipuser.[x\n", age=30)
+        instance.scan()
+        instance.scan()
+        assert instance.catalogue.problems
+        instance.save()
+
+    async def work(instance: Instance) -> None:
+        assert instance.restored is not None
+        catalogue = instance.restored[0] if away else instance.store.scan()
+        assert catalogue is not None
+        template = catalogue.template("T46S.cfg")
+        assert template is not None
+        assert template.text == "user = [sipuser.login]\n"
+        assert away or [problem.reason for problem in catalogue.problems] == [Reason.TEMPLATE_SYNTAX]
+
+    run(root, break_it)
+    if away:
+        shutil.rmtree(root)
+    run(root, work)
+
+
 def test_without_a_state_there_is_nothing_to_start_from(root: Path) -> None:
     async def work(instance: Instance) -> None:
         assert instance.restored is None

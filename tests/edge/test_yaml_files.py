@@ -531,6 +531,22 @@ def test_a_look_that_was_not_followed_to_its_end_is_made_again(folder: Folder) -
     assert not folder.files.is_whole
 
 
+def test_a_first_look_says_what_it_could_not_read(folder: Folder, tmp_path: Path) -> None:
+    folder.put("a.com/sipusers/1.yml", "name: [unclosed\n")
+    folder.put("a.com/sipusers/2.yml", "name: good\n")
+    folder.put("b.com/domain.yml", "settings: [\n")
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (folder.root / "c.com").symlink_to(outside)
+    os.mkfifo(folder.root / "a.com/sipusers/3.yml")
+    change = folder.files.scan()
+    assert change is not None
+    assert [account.key.login for account in change.accounts] == ["2"]
+    keys = {AccountKey("a.com", "1"), AccountKey("a.com", "3")}
+    assert set(change.unknown) == {*keys, "b.com"}
+    assert change.lost == ("c.com",)
+
+
 def test_what_does_not_rest_yet_is_said_so(served: Folder) -> None:
     served.scan()
     assert served.files.pending == frozenset()
