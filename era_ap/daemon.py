@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import faulthandler
 import gc
 import os
 import resource
@@ -173,7 +174,13 @@ class Daemon:
         await self._clustering.start(self._feeds, self._discovery, oversight.management, oversight.readiness)
         every = systemd.watchdog_seconds()
         if every is not None:
-            self._watchdog = Watchdog(every, {"log": self._logs.is_alive}, self._log)
+            alive = {
+                "log": self._logs.is_alive,
+                "tftp": lambda: not self._tftp.hub.is_lost,
+                "http": lambda: self._http.server.is_serving,
+                "feeds": lambda: self._feeds.is_alive,
+            }
+            self._watchdog = Watchdog(every, alive, self._log)
             self._watchdog.start()
         systemd.ready()
         if self._site.zookeeper is None and self._role.ext.key_file is None:
@@ -185,13 +192,12 @@ class Daemon:
         systemd.reloading()
         try:
             site = config.load(self._path)
-            role = site.ap(self._role.name)
+            self._reconfigure(site, site.ap(self._role.name))
         except config.ConfigError as error:
             for problem in error.problems:
                 self._log.error("configuration not taken", where=problem.where, detail=problem.detail)
-        else:
-            self._reconfigure(site, role)
-        systemd.ready()
+        finally:
+            systemd.ready()
 
     async def stop(self) -> None:
         """Take no new requests, let running transfers finish within ``ext.drain_seconds``, then end."""
@@ -287,6 +293,7 @@ def run_daemon(path: Path, role_name: str) -> int:
     an orderly stop, with 1 if a second signal cut it short. Raises ``ConfigError``, also for a key or
     certificate that is not usable.
     """
+    faulthandler.enable()
     site = config.load(path)
     role = site.ap(role_name)
     _raise_descriptor_limit()

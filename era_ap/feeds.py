@@ -66,6 +66,7 @@ class Feeds:
         self._state = state
         self._mask_problems: tuple[Problem, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._has_ended = False
         interval = role.ext.poll_seconds
         store = Store(site.storage, site.site)
         self._scan = InThread("storage", store.scan, self._take_catalogue)
@@ -99,6 +100,11 @@ class Feeds:
     def looks(self) -> Mapping[str, Looks]:
         """How each source is, for readiness: the storage, and the directory or each of its sources."""
         return {"storage": self._storage.looks, **self.directory.looks}
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all of it goes on; what ends by itself has met a defect."""
+        return not self._has_ended
 
     def set_interval(self, seconds: float) -> None:
         """Another pause between two looks."""
@@ -172,7 +178,13 @@ class Feeds:
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._has_ended = True
+            self._log.error("a feed has ended", exc_info=task.exception())
 
 
 def _monotonic(wall: float) -> float:
