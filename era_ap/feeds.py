@@ -45,6 +45,7 @@ class Feeds:
     """Everything that ``provisioner`` answers from, kept up to date by tasks of the event loop.
 
     With a ``state`` what an earlier process knew is served until a look at the real thing has succeeded.
+    ``is_alive`` until a task ends by itself, which is a defect.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Feeds:
         self._state = state
         self._mask_problems: tuple[Problem, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._has_ended = False
+        self.is_alive = True
         interval = role.ext.poll_seconds
         store = Store(site.storage, site.site)
         self._scan = InThread("storage", store.scan, self._take_catalogue)
@@ -100,11 +101,6 @@ class Feeds:
     def looks(self) -> Mapping[str, Looks]:
         """How each source is, for readiness: the storage, and the directory or each of its sources."""
         return {"storage": self._storage.looks, **self.directory.looks}
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether all of it goes on; what ends by itself has met a defect."""
-        return not self._has_ended
 
     def set_interval(self, seconds: float) -> None:
         """Another pause between two looks."""
@@ -178,13 +174,14 @@ class Feeds:
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            self._has_ended = True
-            self._log.error("a feed has ended", exc_info=task.exception())
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                self.is_alive = False
+                self._log.error("a feed has ended", exc_info=task.exception())
+
+        task.add_done_callback(ended)
 
 
 def _monotonic(wall: float) -> float:
