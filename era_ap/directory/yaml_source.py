@@ -39,18 +39,22 @@ class YamlSource:
         self._files = files or YamlFiles(root)
         self._watch = FolderWatch(root)
         self._whole_at = float("-inf")
+        self._wake: Callable[[], None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="directory")
 
     def restore(self, cursor: str) -> None:
         """There are no cursors of this source; the first look reads everything."""
 
     def on_news(self, wake: Callable[[], None]) -> None:
-        """The kernel tells what is done to files on this host."""
-        self._watch.start(wake)
+        """The kernel tells what is done to files on this host, from the first look on."""
+        self._wake = wake
 
     async def look(self, take: Callable[[Change], None], *, domains: Collection[str] | None = None) -> None:
         """See ``Source.look``; somebody who names domains has seen their files rest already."""
         files = self._files
+        if self._wake is not None:
+            self._watch.start(self._wake)
+            self._wake = None
         if domains is not None and not files.is_whole:
             await self._follow(lambda: files.look(domains, hurry=True), take)
             return

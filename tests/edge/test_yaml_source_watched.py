@@ -72,8 +72,9 @@ class Followed:
 
 
 def run(root: Path, test: Callable[[Followed], Awaitable[None]]) -> None:
+    followed = Followed(root)  # before any loop runs, as the daemon does
+
     async def whole() -> None:
-        followed = Followed(root)
         try:
             assert len(await followed.look()) == 3
             followed.files.looks.clear()
