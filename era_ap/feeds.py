@@ -143,7 +143,7 @@ class Feeds:
             catalogue, at = storage
             self._storage.restored_at = _monotonic(at)
             self._take_catalogue(catalogue)
-            self._tell_restored("storage", at)
+            _tell_restored(self._log, "storage", at)
         keeper = DirectoryKeeper(self.directory)
         complete = storage is not None
         for source in self.directory.sources:
@@ -152,17 +152,13 @@ class Feeds:
             if saved is not None:
                 keeper.restored(source, saved)
                 self.directory.restored(source, saved.part, _monotonic(saved.at), complete=saved.complete)
-                self._tell_restored(source.name, saved.at)
+                _tell_restored(self._log, source.name, saved.at)
                 if saved.cursor is not None:
                     source.restore(saved.cursor)
         keeper.forget(loaded)
         state.keepers += [self._holding, keeper]
         state.start()
         return complete
-
-    def _tell_restored(self, what: str, at: float) -> None:
-        age = round(max(0.0, time.time() - at), 1)
-        self._log.info("last known state in service", what=what, age_seconds=age)
 
     async def _keep_names_fresh(self) -> None:
         while True:
@@ -187,3 +183,8 @@ class Feeds:
 def _monotonic(wall: float) -> float:
     """A time since 1970 on the steady clock, never later than now: the wall clock may have been set back."""
     return time.monotonic() - max(0.0, time.time() - wall)
+
+
+def _tell_restored(log: structlog.typing.FilteringBoundLogger, what: str, at: float) -> None:
+    age = round(max(0.0, time.time() - at), 1)
+    log.info("last known state in service", what=what, age_seconds=age)
