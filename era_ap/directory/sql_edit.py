@@ -32,6 +32,8 @@ from era_ap.errors import Reason, Refused
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from sqlalchemy import Table
+
     from era_ap.directory.sql_database import Session
 
 KEEP_SECONDS = 30 * 86400
@@ -42,12 +44,10 @@ PRUNE_EVERY = 100
 WHOLE = ""
 """The login that stands for a domain itself, in tombstones and originals."""
 
+AT_ONCE = 500
+"""Logins that one statement names."""
+
 _account_of = (sipusers.c.domain == bindparam("of_domain")) & (sipusers.c.login == bindparam("of_login"))
-_devices_of = (devices.c.domain == bindparam("of_domain")) & (devices.c.login == bindparam("of_login"))
-_original_of = (originals.c.domain == bindparam("of_domain")) & (originals.c.login == bindparam("of_login"))
-_tombstone_of = (tombstones.c.domain == bindparam("of_domain")) & (
-    tombstones.c.login == bindparam("of_login")
-)
 
 
 class AccountRows(NamedTuple):
@@ -86,7 +86,7 @@ class Edit:
             await self._session.run(update(domains).where(domains.c.name == name).values(values))
             return
         await self._session.run(insert(domains), {"name": name, **values})
-        await self._session.run(delete(tombstones).where(_tombstone_of), _of(name, [WHOLE]))
+        await self._delete(tombstones, name, [WHOLE])
 
     async def put_accounts(
         self, domain: str, rows: Mapping[str, AccountRows], existing: Collection[str]
@@ -103,12 +103,12 @@ class Edit:
         old = [login for login in rows if login in existing]
         if new:
             await self._session.run(insert(sipusers), [values[login] for login in new])
-            await self._session.run(delete(tombstones).where(_tombstone_of), _of(domain, new))
+            await self._delete(tombstones, domain, new)
         if old:
-            changed = [{**values[login], **of} for login, of in zip(old, _of(domain, old), strict=True)]
+            changed = [{**values[login], "of_domain": domain, "of_login": login} for login in old]
             columns: dict[str, Any] = {name: bindparam(name) for name in (*AccountRow._fields, "revision")}
             await self._session.run(update(sipusers).where(_account_of).values(columns), changed)
-            await self._session.run(delete(devices).where(_devices_of), _of(domain, old))
+            await self._delete(devices, domain, old)
         found = [
             {"domain": domain, "login": login, **device._asdict()}
             for login, each in rows.items()
@@ -122,13 +122,8 @@ class Edit:
         if not logins:
             return
         revision = await self._next()
-        keys = _of(domain, logins)
-        for statement in (
-            delete(devices).where(_devices_of),
-            delete(originals).where(_original_of),
-            delete(sipusers).where(_account_of),
-        ):
-            await self._session.run(statement, keys)
+        for table in (devices, originals, sipusers):
+            await self._delete(table, domain, logins)
         graves = [{"domain": domain, "login": login, "revision": revision} for login in logins]
         await self._session.run(insert(tombstones), graves)
 
@@ -143,7 +138,7 @@ class Edit:
         """Keep these originals by login instead of those there are; None: none."""
         if not wanted:
             return
-        await self._session.run(delete(originals).where(_original_of), _of(domain, wanted))
+        await self._delete(originals, domain, wanted)
         kept = [
             {"domain": domain, "login": login, "file": each.file, "text": each.text}
             for login, each in wanted.items()
@@ -151,6 +146,13 @@ class Edit:
         ]
         if kept:
             await self._session.run(insert(originals), kept)
+
+    async def _delete(self, source: Table, domain: str, logins: Iterable[str]) -> None:
+        rest = list(logins)
+        while rest:
+            some, rest = rest[:AT_ONCE], rest[AT_ONCE:]
+            here = (source.c.domain == domain) & source.c.login.in_(some)
+            await self._session.run(delete(source).where(here))
 
     async def _next(self) -> int:
         """The revision of this transaction."""
@@ -171,7 +173,3 @@ class Edit:
         if oldest is not None:
             await self._session.run(delete(revisions).where(revisions.c.revision < oldest))
             await self._session.run(delete(tombstones).where(tombstones.c.revision <= oldest))
-
-
-def _of(domain: str, logins: Iterable[str]) -> list[dict[str, str]]:
-    return [{"of_domain": domain, "of_login": login} for login in logins]
