@@ -12,7 +12,7 @@ from typing import Final
 from era_ap.cluster.contract import Check, Create, Delete, Operation, Put, SessionState
 from era_ap.cluster.duties import Duty, Standing
 from era_ap.cluster.failsafe import Ask
-from era_ap.cluster.lease import LEASE_SHARE, WAIT_FACTOR
+from era_ap.cluster.lease import LEASE_SHARE, SEIZE_SHARE, WAIT_FACTOR
 from era_ap.cluster.moves import Beat, Peek, Purpose, Question, Write
 from era_ap.cluster.preference import GRACE_SECONDS, ahead, successor
 from era_ap.cluster.situation import Situation
@@ -51,24 +51,37 @@ def next_write(situation: Situation, now: float) -> Write | None:
 
 def takes_over_at(situation: Situation, now: float) -> float | None:
     """When we become the leader if nothing changes; None: not as things are."""
-    if situation.leaderless_at is None or not situation.is_registered or not situation.acts(Duty.RUN, now):
+    free_at = _free_at(situation)
+    if free_at is None or not situation.is_registered or not situation.acts(Duty.RUN, now):
         return None
     claim = situation.claim or Claim()
     if not claim.admits(situation.own.key):
         return None
-    at = max(situation.promised_until, situation.leaderless_at, _lease_ends_at(situation, claim))
+    at = max(situation.promised_until, free_at, _lease_ends_at(situation, claim))
     return at + len(_before_us(situation)) * GRACE_SECONDS
 
 
 def stays_until(situation: Situation, now: float) -> float:
-    """Until when a leader that takes over now does not hand over; at once, unless others did not act."""
-    return now + situation.policy.hold_down_seconds if _before_us(situation) else now
+    """Until when a leader that takes over now does not hand over: if others did not act, ever longer."""
+    if not _before_us(situation):
+        situation.passed_over = 0
+        return now
+    situation.passed_over = min(situation.passed_over + 1, 4)
+    return now + situation.policy.hold_down_seconds * 2.0 ** (situation.passed_over - 1)
 
 
 def _before_us(situation: Situation) -> list[Member]:
     """Who may take over and should do so rather than we."""
     claim = situation.claim or Claim()
     return [member for member in ahead(situation.own, situation.peers) if claim.admits(member.key)]
+
+
+def _free_at(situation: Situation) -> float | None:
+    """When the leader node is there to be taken; None: it is ours, or not in question yet."""
+    holder = situation.group.holder
+    if holder is None or situation.holds or holder.instance == situation.own.instance:
+        return situation.leaderless_at
+    return situation.beat_at + SEIZE_SHARE * situation.session_seconds
 
 
 def _lease_ends_at(situation: Situation, claim: Claim) -> float:
@@ -193,6 +206,7 @@ def _take(situation: Situation) -> Write:
     holder = Holder(own.name, own.instance, number)
     epoch, claim = Epoch(number, own.name, lease), Claim(own.key, relies)
     operations = (
+        *(() if group.holder is None else (Delete(leader_path(own.group)),)),
         Create(leader_path(own.group), holder.to_json(), ephemeral=True),
         _set(epoch_path(own.group), epoch.to_json(), group.epoch),
         _set(failsafe_path(own.group), claim.to_json(), group.claim),

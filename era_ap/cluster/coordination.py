@@ -145,7 +145,7 @@ class Coordination:
         """Stop acting, hand over, take our name off the list; ends within two seconds whatever happens."""
         self._election.leave(self._clock())
         self.driver.follow()
-        if self._situation.state is SessionState.CONNECTED and self._situation.registered is not None:
+        if self._situation.state is SessionState.CONNECTED and self._situation.is_registered:
             try:
                 await asyncio.wait_for(self.driver.left.wait(), LEAVE_SECONDS)
             except TimeoutError:
@@ -185,7 +185,11 @@ def _problem(situation: Situation, now: float) -> str:
     if situation.state is not SessionState.CONNECTED:
         return ""
     if situation.taken_at is not None and now - situation.taken_at > NAME_TAKEN_SECONDS:
-        return f"another process runs as {situation.own.name}; end one of the two"
+        host = situation.registered.host if situation.registered is not None else ""
+        return (
+            f"the name {situation.own.name} belongs to another process, on {host or 'an unknown host'}: "
+            "end one of the two; if that one was killed just now, its name is free in a few seconds"
+        )
     since = situation.leaderless_at
     if since is not None and now - since > LEADERLESS_SESSIONS * situation.session_seconds:
         return f"group {situation.own.group} has no leader; 'era-ap cluster' shows who is waited for"

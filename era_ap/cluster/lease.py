@@ -19,6 +19,11 @@ LEASE_SHARE: Final = 2 / 3
 SILENT_SHARE: Final = 1 / 2
 """Of the session timeout: after so long without a heartbeat one looks more often for a leader."""
 
+SEIZE_SHARE: Final = 3 / 2
+"""Of the session timeout: after so long without a heartbeat the leader node is taken from its holder. The
+session of a process that hangs, or a node that the servers forgot to remove, may last for ever.
+"""
+
 GAP_SHARE: Final = 1 / 3
 """Of the session timeout: who did not run for so long was frozen, and waits for a new heartbeat."""
 

@@ -53,7 +53,8 @@ def note_view(situation: Situation, view: View, now: float) -> None:
     situation.view = view
     note_heartbeat(situation, situation.group.beat, now)
     seen = {member.key: member for member in view.members.values()}
-    situation.roster = MappingProxyType({**situation.roster, **seen})
+    needed = {key: each for key, each in situation.roster.items() if key in situation.backing.needed}
+    situation.roster = MappingProxyType({**needed, **seen})
     situation.informed |= situation.is_registered
     group = situation.group
     number = group.epoch.number if group.epoch is not None else 0
@@ -71,6 +72,8 @@ def note_view(situation: Situation, view: View, now: float) -> None:
             situation.leaderless_at = now
     else:
         situation.leaderless_at = None
+        if not situation.holds:
+            situation.passed_over = 0
     node = situation.registered
     if node is None or situation.is_registered or node.instance == situation.own.instance:
         situation.taken_at = None

@@ -35,9 +35,10 @@ class Situation:
 
     ``beat`` is the last version seen of the leader's heartbeats, ``beat_at`` when it was seen first: the
     leader sent it before. ``ended`` says why the last term ended, ``releasing`` why this one does (""),
-    ``stays_until`` that we do not hand over before. ``known`` is the highest number of a term that we know
-    of, ``attempted`` that of one of our own that we may have begun, ``held`` that of our last one;
-    ``informed``: we were registered and read the last term after that.
+    ``stays_until`` that we do not hand over before, ``passed_over`` how often in a row others let us lead.
+    ``known`` is the highest number of a term that we know of, ``attempted`` that of one of our own that we
+    may have begun, ``held`` that of our last one; ``informed``: we were registered and read the last term
+    after that.
     Times, None while it is not so: ``leaderless_at`` nobody leads; ``forgotten_at`` ZooKeeper knows no term,
     or only earlier ones than we do; ``taken_at`` another process has our name; ``eligible_at`` registered
     and fit.
@@ -70,6 +71,7 @@ class Situation:
     ended: str = ""
     releasing: str = ""
     stays_until: float = 0.0
+    passed_over: int = 0
     leaving: bool = False
 
     @property

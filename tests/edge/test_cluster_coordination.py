@@ -339,6 +339,21 @@ def test_a_leader_that_leaves_is_followed_at_once() -> None:
     with_site(test)
 
 
+def test_a_leader_that_hangs_is_followed_though_its_session_lives_on() -> None:
+    async def test(site: Site) -> None:
+        first, second = site.join(member(1)), site.join(member(2))
+        for part in (first, second):
+            await part.start()
+        await until(lambda: first.may_send(0.0))
+        await asyncio.sleep(1)
+        first.close()  # nothing of it runs any more, only its client, which the servers hear
+        assert await until(lambda: second.may_send(0.0), 20) <= 1.5 * T + 1.5
+        assert not first.may_send(0.0)
+        assert site.servers.nodes[leader_path(1)].owner == site.clients["process2"].session_id
+
+    with_site(test)
+
+
 @pytest.mark.parametrize("trouble", ["away", "mute", "never there"])
 def test_leaving_ends_in_time_whatever_zookeeper_does(trouble: str) -> None:
     async def test(site: Site) -> None:

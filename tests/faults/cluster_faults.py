@@ -30,6 +30,7 @@ class Faults:
             (4, self.stale),
             (4, self.part),
             (5, self.freeze),
+            (2, self.hang),
             (4, self.restart),
             (2, self.leave),
             (3, self.outage),
@@ -66,7 +67,7 @@ class Faults:
         world.lost_answers = 0.0
         for machine in world.alive:
             world.set_link(machine, "ok")
-            if machine.frozen:
+            if machine.frozen or machine.hangs:
                 machine.thaw()
         world.run_until(world.now + 0.05)  # what was told to frozen machines comes first
         seen: set[str] = set()
@@ -113,9 +114,16 @@ class Faults:
     def freeze(self) -> None:
         """SIGSTOP, SIGCONT."""
         machine = self.some()
-        if not machine.frozen:
+        if not (machine.frozen or machine.hangs):
             machine.frozen = True
             self.later(0.05, 12, lambda: machine.thaw() if machine.frozen else None)
+
+    def hang(self) -> None:
+        """The event loop is blocked; the session lives on."""
+        machine = self.some()
+        if not (machine.frozen or machine.hangs):
+            machine.hangs = True
+            self.later(0.5, 25, lambda: machine.thaw() if machine.hangs else None)
 
     def restart(self) -> None:
         """kill -9, and another process of the instance after a while; with its local state or without."""

@@ -210,6 +210,7 @@ class Machine:
     client: int = 0
     link: str = "ok"
     frozen: bool = False
+    hangs: bool = False
     dead: bool = False
     stale_since: float = 0.0
     heard: float = 0.0
@@ -229,22 +230,25 @@ class Machine:
 
     # --- the process
 
-    def run(self, what: Callable[[], None]) -> Callable[[], None]:
-        """An event of this process: later if it is frozen, never if it is dead."""
+    def run(self, what: Callable[[], None], *, client: bool = False) -> Callable[[], None]:
+        """An event of this process: later if it is frozen, never if it is dead. Those of the client come also
+        while the process itself hangs, as they have threads of their own.
+        """
 
         def go() -> None:
             if self.dead:
                 return
-            if self.frozen:
+            if self.frozen or (self.hangs and not client):
                 self.waiting.append(what)
                 return
             what()
-            self.follow()
+            if not self.hangs:
+                self.follow()
 
         return go
 
     def thaw(self) -> None:
-        self.frozen = False
+        self.frozen = self.hangs = False
         self.world.check()  # the very first instant, before anything was noticed
         waiting, self.waiting = self.waiting, []
         self.world.rng.shuffle(waiting)
@@ -254,7 +258,7 @@ class Machine:
     def acting(self) -> bool:
         """Whether it may act now, asked as before a datagram is sent."""
         situation = self.election.situation
-        if situation.term is None or self.frozen or situation.state is not self.state:
+        if situation.term is None or self.frozen or self.hangs or situation.state is not self.state:
             return False
         return situation.acts(Duty.ANSWER, self.clock())
 
@@ -296,14 +300,14 @@ class Machine:
 
                 def ping() -> None:
                     if ensemble.touch(session, client):
-                        self.reply(client, self.hear)
+                        self.reply(client, self.hear, ping=True)
 
                 self.request(ping)
-            world.after(world.session_seconds / 8, self.run(self.pulse))
+            world.after(world.session_seconds / 8, self.run(self.pulse, client=True))
         else:
             if self.link == "ok" and ensemble.up and world.rng.random() < 0.9:
                 self.connect()
-            world.after(world.rng.uniform(0.05, 0.2), self.run(self.pulse))
+            world.after(world.rng.uniform(0.05, 0.2), self.run(self.pulse, client=True))
 
     def hear(self) -> None:
         self.heard = self.world.now
@@ -321,7 +325,8 @@ class Machine:
         session = world.ensemble.connect(self.session, self.client)
         if session != self.session:
             self.state = SessionState.LOST
-            self.follow()
+            if not self.hangs:
+                self.follow()
         self.state, self.session = SessionState.CONNECTED, session
 
     def request(self, what: Callable[[], None], *, read: bool = False) -> None:
@@ -339,7 +344,7 @@ class Machine:
 
         self.world.at(self.arrival, arrive)
 
-    def reply(self, client: int, what: Callable[[], None]) -> None:
+    def reply(self, client: int, what: Callable[[], None], *, ping: bool = False) -> None:
         """Bring an answer back, unless the connection is another by then."""
 
         def arrive() -> None:
@@ -348,7 +353,7 @@ class Machine:
                 what()
 
         if self.link != "cut":
-            self.world.after(self.world.delay(), self.run(arrive))
+            self.world.after(self.world.delay(), self.run(arrive, client=ping))
 
     def look(self) -> None:
         if self.looking or self.state is not SessionState.CONNECTED:
@@ -561,7 +566,9 @@ class World:
         """The servers close a connection."""
         for machine in self.alive:
             if machine.client == client and machine.link == "ok":
-                self.after(self.rng.uniform(0.0005, 0.05), machine.run(partial(machine.lose, client)))
+                self.after(
+                    self.rng.uniform(0.0005, 0.05), machine.run(partial(machine.lose, client), client=True)
+                )
 
     # --- what happens to machines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -91,6 +92,32 @@ def test_a_frozen_leader_does_nothing_when_it_wakes(seed: int, worlds: list[Worl
     world.run_until(world.now + 3)
     assert world.leader == "ap2"
     assert led(first) == 1
+
+
+@many
+def test_the_leader_node_is_taken_from_a_process_that_hangs(seed: int, worlds: list[World]) -> None:
+    """Its session lives on, as the client for ZooKeeper has threads of its own."""
+    world = settled(worlds, seed)
+    first = world.machine("ap1")
+    first.hangs = True
+    assert world.wait_for(lambda: world.leader == "ap2", 20) <= 1.5 * T + T / 6 + 0.7
+    world.run_until(world.now + 40)
+    assert world.ensemble.tree[member_path("ap1")].owner == first.session
+    assert sum(name == "ap2" for _, name in world.acted) <= 1
+    first.thaw()
+    world.run_until(world.now + 3)
+    assert world.leader == "ap2"
+    world.wait_for(lambda: world.leader == "ap1", 60)
+
+
+def test_a_leader_node_that_the_servers_forgot_is_taken(worlds: list[World]) -> None:
+    world = settled(worlds, 2)
+    node = world.ensemble.tree[leader_path(GROUP)]
+    world.kill(world.machine("ap1"))
+    world.run_until(world.now + T / 2)
+    world.ensemble.replace({**world.ensemble.tree, leader_path(GROUP): replace(node, owner=99)})
+    world.wait_for(lambda: world.leader == "ap2", 2 * T)
+    assert world.ensemble.tree[leader_path(GROUP)].owner == world.machine("ap2").session
 
 
 @pytest.mark.parametrize(("seconds", "acts"), [(0.5, True), (1.0, True), (1.4, False), (2.4, False)])

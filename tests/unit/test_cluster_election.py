@@ -300,9 +300,18 @@ def test_a_leader_node_with_our_name_of_another_session_is_not_ours() -> None:
     assert words(desk.write().operations) == ["check epoch 4", "delete leader -1"]
 
 
-def test_the_leader_node_of_a_killed_process_of_our_name_is_waited_out() -> None:
-    group = Group(Holder("ap2", "before", 60, SESSION - 1), epoch(), Claim(), beat=20)
-    assert Desk(group=group).connect().look().live(60) == []
+def test_a_leader_node_without_heartbeats_is_taken_when_its_session_should_have_ended() -> None:
+    group = Group(Holder("ap1", "before", 60, SESSION - 1), epoch(), Claim("ap1/id1", version=7), beat=20)
+    desk = Desk(group=group).connect().look()
+    desk.wait(1.5 * T - 0.1).no_write()
+    write = desk.wait(0.2).write()
+    assert words(write.operations) == [
+        "delete leader -1",
+        "create leader",
+        "put epoch 4",
+        "put failsafe 7",
+        "put beat 20",
+    ]
 
 
 def test_a_candidate_waits_for_the_last_heartbeat_that_it_saw_to_wear_off() -> None:
