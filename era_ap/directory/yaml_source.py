@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from era_ap.directory.folder_watch import FolderWatch
@@ -108,5 +109,6 @@ class YamlSource:
                 take(piece)
                 piece = await loop.run_in_executor(self._thread, go_on)
         except BaseException:
-            self._thread.submit(give_up)
+            with suppress(RuntimeError):  # the source is closed
+                self._thread.submit(give_up)
             raise
