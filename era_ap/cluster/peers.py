@@ -7,6 +7,8 @@ Does not own what a question means (``coordinator``), nor its seal (``questions`
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from typing import TYPE_CHECKING, Final
 
 from era_ap.cluster.questions import MAX_BYTES, Asked, Asker, UntrustedError, derive
@@ -43,6 +45,7 @@ class Peers:
         self._asker: Asker | None = None
         self._asked: Asked | None = None
         self._instances: dict[tuple[str, str], str] = {}
+        self._lines: dict[tuple[str, int], _Line] = {}
 
     def trust(self, secret: bytes) -> None:
         """Believe who knows ``secret``, the site's."""
@@ -52,7 +55,7 @@ class Peers:
     async def ask(self, member: Member, ask: Ask) -> Answer:
         """The answer of ``member``.
 
-        Raises ``AskError``, ``OSError``, ``TimeoutError`` or ``UntrustedError`` where there is none.
+        Raises ``AskError``, ``OSError``, ``EOFError``, ``TimeoutError`` or ``UntrustedError`` without one.
         """
         asker = self._asker
         if asker is None:
@@ -61,7 +64,7 @@ class Peers:
         async with asyncio.timeout(self._seconds):
             for _ in range(2):
                 question = asker.seal(ask, self._instances.get(known_as, member.instance))
-                status, body = await _post(*read_peer(member.peer), ASK_PATH, question)
+                status, body = await self._post(read_peer(member.peer), question)
                 if status not in (_OK, _CONFLICT):
                     raise AskError(f"{member.name} says {status}")
                 answer = asker.open(body, question)
@@ -85,6 +88,29 @@ class Peers:
             return _CONFLICT, self._asked.redirect(question)
         return _OK, self._asked.seal(self._answer(question.ask), question)
 
+    def close(self) -> None:
+        """Ask no more."""
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+
+    async def _post(self, where: tuple[str, int], body: bytes) -> tuple[int, bytes]:
+        """Status and body; by the line of last time, or by a new one where that was closed meanwhile."""
+        line = self._lines.pop(where, None)
+        if line is not None:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                return await self._use(line, where, body)
+        return await self._use(await _Line.open(*where), where, body)
+
+    async def _use(self, line: _Line, where: tuple[str, int], body: bytes) -> tuple[int, bytes]:
+        try:
+            answer = await line.post(ASK_PATH, body)
+        except BaseException:  # also where time is up: an answer that comes late is to no question
+            line.close()
+            raise
+        self._lines[where] = line
+        return answer
+
 
 def read_peer(peer: str) -> tuple[str, int]:
     """Address and port of ``Member.peer``. Raises ``AskError``."""
@@ -99,24 +125,34 @@ def write_peer(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-async def _post(address: str, port: int, path: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer; a connection of its own, so that none is found closed."""
-    reader, writer = await asyncio.open_connection(address, port, limit=2 * MAX_BYTES)
-    try:
-        lines = (
-            f"POST {path} HTTP/1.1",
-            f"Host: {write_peer(address, port)}",
-            f"Content-Length: {len(body)}",
-            "Connection: close",
-        )
-        writer.write("\r\n".join((*lines, "", "")).encode() + body)
-        answer = b""
-        while len(answer) <= 2 * MAX_BYTES and (more := await reader.read(2 * MAX_BYTES)):
-            answer += more
-    finally:
-        writer.close()
-    first, _, rest = answer.partition(b"\r\n")
-    words = first.split(b" ")
-    if not first.startswith(b"HTTP/1.") or len(words) < 2 or not words[1].isdigit():
-        raise AskError("not an answer of HTTP")
-    return int(words[1]), rest.partition(b"\r\n\r\n")[2]
+class _Line:
+    """A connection that is kept, so that a question takes one turn of each event loop."""
+
+    def __init__(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._host = host
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, address: str, port: int) -> _Line:
+        """Connect; raises OSError."""
+        streams = await asyncio.open_connection(address, port, limit=2 * MAX_BYTES)
+        return cls(write_peer(address, port), *streams)
+
+    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises ``AskError`` for what is none, and what the streams raise."""
+        head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        try:
+            first, *fields = (await self._reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+        except asyncio.LimitOverrunError:
+            raise AskError("not an answer of HTTP") from None
+        found = re.match(rb"http/1\.[01] (\d{3})\b", first)
+        lengths = [int(each[15:]) for each in fields if re.fullmatch(rb"content-length: *\d{1,9} *", each)]
+        if found is None or len(lengths) != 1 or lengths[0] > MAX_BYTES:
+            raise AskError("not an answer of HTTP")
+        return int(found[1]), await self._reader.readexactly(lengths[0])
+
+    def close(self) -> None:
+        """Let it go."""
+        self._writer.close()

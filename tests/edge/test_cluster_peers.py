@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from era_ap.cluster.failsafe import Answer, Ask
 from era_ap.cluster.peers import ASK_PATH, ASK_SECONDS, AskError, Peers, read_peer, write_peer
 from era_ap.cluster.questions import Asker, UntrustedError, derive
 from era_ap.cluster.view import Member
-from era_ap.web.management import Asked, Page, Pages
+from era_ap.web.management import Asked, ManagementApp, Page, Pages
+from era_ap.web.server import WebPolicy, WebServer
 from tests.edge.test_management import ask as fetch
 from tests.edge.test_management import serving
 
@@ -46,6 +48,18 @@ class Instance:
             return Page(body, status)
 
         return {("POST", ASK_PATH): page}
+
+
+@asynccontextmanager
+async def serving_again(pages: Pages, port: int) -> AsyncIterator[None]:
+    """Another server at the same port."""
+    server = WebServer(ManagementApp(pages, pytest.fail), WebPolicy(), lambda *_: None)
+    server.bind("127.0.0.1", port, shared=False)
+    await server.start()
+    try:
+        yield
+    finally:
+        server.close()
 
 
 def asking(secret: bytes | None = SECRET) -> Peers:
@@ -139,12 +153,17 @@ async def answering(what: bytes, pause: float = 0.0) -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("what", "error"),
     [
-        (b"", AskError),
-        (b"SSH-2.0-x\r\n", AskError),
-        (b"HTTP/1.1 200 OK\r\n\r\n", UntrustedError),
-        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, UntrustedError),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", AskError),
-        (b"HTTP/1.1 abc\r\n\r\n", AskError),
+        (b"", asyncio.IncompleteReadError),
+        (b"SSH-2.0-x\r\n", asyncio.IncompleteReadError),
+        (b"x" * 100_000, AskError),
+        (b"HTTP/1.1 200 OK\r\n\r\n", AskError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", AskError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", AskError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx", AskError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", asyncio.IncompleteReadError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", UntrustedError),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", AskError),
+        (b"HTTP/1.1 abc\r\nContent-Length: 0\r\n\r\n", AskError),
     ],
 )
 def test_what_is_no_answer_is_an_error(what: bytes, error: type[Exception]) -> None:
@@ -170,6 +189,48 @@ def test_who_is_slow_or_silent_is_not_waited_for() -> None:
             return time.monotonic() - start
 
     assert 2 * ASK_SECONDS <= asyncio.run(run()) < 5.0
+
+
+def test_a_connection_is_kept_and_made_anew_where_it_was_closed() -> None:
+    instance, peers = Instance(), asking()
+    opened: list[int] = []
+
+    async def count(_address: str, port: int) -> Any:
+        opened.append(port)
+        return await original("127.0.0.1", port)
+
+    async def run() -> None:
+        async with serving(instance.pages) as port:
+            for _ in range(3):
+                await peers.ask(member(port), ASK)
+            assert len(opened) == 1
+        async with serving_again(instance.pages, port):
+            for _ in range(3):
+                await peers.ask(member(port), ASK)
+            assert len(opened) == 2
+        peers.close()
+
+    from era_ap.cluster import peers as module
+
+    original = module._Line.open
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module._Line, "open", count)
+        asyncio.run(run())
+    assert len(instance.asked) == 6
+
+
+def test_what_was_too_late_is_not_taken_for_the_next_answer() -> None:
+    """The connection of a question that timed out is not used again."""
+    peers = asking()
+
+    async def run() -> None:
+        async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", pause=0.5) as port:
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    await peers.ask(member(port), ASK)
+            assert peers._lines == {}
+
+    asyncio.run(run())
 
 
 def test_nobody_there() -> None:
