@@ -59,9 +59,11 @@ ssize_t recvmsg(int socket, struct msghdr *message, int flags) {
     if (!real) real = (ssize_t(*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
     ssize_t result = real(socket, message, flags);
     if (result < 0) return result;
+    /* SO_TIMESTAMP and SO_TIMESTAMPNS, then both with 64 bits everywhere (SO_..._NEW) */
     for (struct cmsghdr *each = CMSG_FIRSTHDR(message); each; each = CMSG_NXTHDR(message, each))
         if (each->cmsg_level == SOL_SOCKET
-            && (each->cmsg_type == SCM_TIMESTAMP || each->cmsg_type == SCM_TIMESTAMPNS)) {
+            && (each->cmsg_type == SCM_TIMESTAMP || each->cmsg_type == SCM_TIMESTAMPNS
+                || each->cmsg_type == 63 || each->cmsg_type == 64)) {
             int64_t at;
             memcpy(&at, CMSG_DATA(each), sizeof at);
             at += seconds();

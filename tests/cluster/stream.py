@@ -26,7 +26,7 @@ from era_ap.sip.message import Request, parse, write
 from era_ap.sip.shapes import Shape, shapes
 
 GROUP = ("224.0.1.75", 5060)
-TRY_SECONDS = 1.5
+TRY_SECONDS = 3.0
 REPEAT_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """When a SUBSCRIBE that got no answer is sent again (RFC 3261 section 17.1.2.2), by every second phone."""
 
