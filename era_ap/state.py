@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 NAMED = "named"
 """The kind of rows that are put by name."""
 
+SMALL = 4096
+"""Bytes of a named row that is kept in memory, so that it survives the loss of the file."""
+
 SAVE_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 STOP_SECONDS = 3.0
@@ -107,7 +110,10 @@ class State:
 
     def take(self, owner: str) -> dict[str, bytes]:
         """What an earlier process has ``put`` for ``owner``, by name; given once, after ``load``."""
-        return self._found.pop(Shelf(NAMED, owner), {})
+        found = self._found.pop(Shelf(NAMED, owner), {})
+        small = {Key(NAMED, owner, name): data for name, data in found.items() if len(data) <= SMALL}
+        self._named = {**small, **self._named}
+        return found
 
     def start(self) -> None:
         """Write what changes from now on."""

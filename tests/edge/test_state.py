@@ -228,6 +228,29 @@ def test_a_file_removed_under_way_is_written_anew_with_everything(folder: Path) 
     assert loaded(folder).rows == {SHELF: {"a": b"one", "b": b"two"}}
 
 
+def test_what_an_earlier_process_put_survives_the_loss_of_the_file(folder: Path) -> None:
+    async def put(state: State) -> None:
+        state.put("cluster", "secret", b"s")
+
+    async def lose(state: State) -> None:
+        assert state.take("cluster") == {"secret": b"s"}
+        (folder / "ap1.state").unlink()
+        for number in range(3):
+            state.put("other", str(number), b"x")
+            await state.save()
+
+    run(folder, put)
+    run(folder, lose)
+    assert loaded(folder).damaged == set()
+    found: list[dict[str, bytes]] = []
+
+    async def take(state: State) -> None:
+        found.append(state.take("cluster"))
+
+    run(folder, take)
+    assert found == [{"secret": b"s"}]
+
+
 def test_damage_is_told_and_what_is_good_is_loaded(folder: Path) -> None:
     run(folder, save, content=Content(a="one" * 1000, b="two" * 1000))
     path = folder / "ap1.state"
