@@ -87,9 +87,15 @@ class OwnRows:
         self._filling = asyncio.ensure_future(self._fill(self._next))
 
     def regroup(self, group_of: GroupOf) -> None:
-        """Domains may belong to other groups now."""
-        self._group_of = group_of
-        self.replaced()
+        """Domains may belong to other groups now; the rows are made anew only if one does."""
+        before, self._group_of = self._group_of, group_of
+        names = {name for part in self.index.parts for name in part.names}
+        if any(before(name) != group_of(name) for name in names):
+            self.replaced()
+        else:
+            self._table.group_of = group_of
+            if self._next is not None:
+                self._next.group_of = group_of
 
     def close(self) -> None:
         """Stop making rows anew."""

@@ -36,6 +36,9 @@ LEAST_BYTES = 16 * 1024
 BATCH_NODES = 256
 SLICE_SECONDS = 0.005
 PAUSE_SECONDS = 0.05
+NODE_SECONDS = 0.004
+"""After each step as many times this long as buckets were written: each costs all instances time to read."""
+
 RETRY_SECONDS = 0.5
 DEFECT_SECONDS = 10.0
 LOOK_SECONDS = 1.0
@@ -171,7 +174,7 @@ class Publisher:
                 changed = await self._changes(held)
                 if changed or not _tells(held.index, term, sees):
                     await self._publish(term, held, changed, sees)
-                    await asyncio.sleep(max(PAUSE_SECONDS, loop.time() - begin))
+                    await asyncio.sleep(max(PAUSE_SECONDS, loop.time() - begin, len(changed) * NODE_SECONDS))
                 self.published, self.problem = held.index, ""
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)

@@ -51,14 +51,15 @@ class Known(Protocol):
 
 
 class RowTable:
-    """All rows of one directory. ``group_of`` says which group owns a domain, None if none does.
+    """All rows of one directory. ``group_of`` says which group owns a domain, None if none does; it is asked
+    once for each.
 
     Those of domains without a group are under ``NOBODY``. ``left_out`` counts rows that found no place,
     because their bucket was full.
     """
 
     def __init__(self, group_of: GroupOf) -> None:
-        self._group_of = group_of
+        self.group_of = group_of
         self._groups: dict[str, int] = {}
         self._slots: dict[Place, _Slot] = {}
         self._names = _Names()
@@ -110,7 +111,7 @@ class RowTable:
     def _append(self, what: int, number: int, row: Row) -> Place:
         group = self._groups.get(row.domain)
         if group is None:
-            group = self._groups[row.domain] = self._group_of(row.domain) or NOBODY
+            group = self._groups[row.domain] = self.group_of(row.domain) or NOBODY
         place = (group, number)
         slot = self._slots.get(place)
         if slot is None:

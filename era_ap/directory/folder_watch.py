@@ -131,6 +131,8 @@ class FolderWatch:
         try:
             self._add(folder, name)
             self._add(folder / SIPUSERS, name)
+            if len({_device(each) for each in (self._root, folder, folder / SIPUSERS)}) > 1:
+                return f"{folder} is a file system of its own"
             with os.scandir(folder / SIPUSERS) as entries:
                 linked = next((entry.path for entry in entries if entry.is_symlink()), None)
         except (FileNotFoundError, NotADirectoryError):
@@ -186,6 +188,10 @@ def _domain_folders(root: Path) -> Iterator[tuple[str, Path]]:
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def _device(path: Path) -> int:
+    return path.stat().st_dev
 
 
 def _told(error: OSError) -> str:

@@ -241,6 +241,7 @@ class Worker:
         def read() -> None:
             for line in sys.stdin:
                 loop.call_soon_threadsafe(lines.put_nowait, line)
+            loop.call_soon_threadsafe(lines.put_nowait, '{"do": "end"}')  # nobody is there any more
 
         threading.Thread(target=read, daemon=True).start()
         while True:

@@ -181,6 +181,17 @@ def test_accounts_that_are_links_are_not_trusted(root: Path) -> None:
     run(root, test)
 
 
+def test_a_domain_on_a_file_system_of_its_own_is_not_trusted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_watch, "_device", lambda path: 2 if "b.com" in path.parts else 1)
+
+    async def test(watched: Watched) -> None:
+        assert watched.watch.problem == f"{root / 'b.com'} is a file system of its own"
+
+    run(root, test)
+
+
 def test_too_few_watches_are_told_with_what_to_do(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call = folder_watch._call
 

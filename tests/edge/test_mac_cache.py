@@ -482,6 +482,28 @@ def test_domains_that_move_to_another_group_leave_nothing_behind() -> None:
     run(test())
 
 
+def test_a_configuration_that_divides_as_before_makes_nothing_anew() -> None:
+    async def test() -> None:
+        site = Site(by_number, frozenset({1, 2}))
+        site.truth.fill(50)
+        one = site.instance(1, polls=True)
+        one.look()
+        site.lead(one)
+        await asyncio.sleep(3)
+        before = [one.cache.own.bucket(1, number) for number in range(1024)]
+        assert any(before)
+        one.cache.share(Sharing(1, frozenset({1, 2}), by_number))
+        await asyncio.sleep(3)
+        assert all(one.cache.own.bucket(1, number) is before[number] for number in range(1024))
+        # A domain that comes later is divided by the new rule.
+        one.cache.share(Sharing(1, frozenset({1, 2}), lambda name: 1 if name == "new" else by_number(name)))
+        site.truth.put(account("9", "new", MAC))
+        await asyncio.sleep(1)
+        assert AccountKey("new", "9") in {row.key for row in published(site.servers, 1)[1]}
+
+    run(test())
+
+
 def test_all_sources_must_have_been_looked_at() -> None:
     assert looked_at({}) is None
     assert looked_at({"one": Looks(5.0), "two": Looks(None)}) is None
