@@ -215,7 +215,7 @@ class RealEnsemble:
                 if time.monotonic() > until or server.process is None or server.process.poll() is not None:
                     out = (server.folder / "out").read_text(errors="replace")[-2000:]
                     raise AssertionError(f"ZooKeeper server {server.number} does not serve: {out}")
-                # A server in another language cannot say when it is ready; in a namespace it takes a process to ask.
+                # Java cannot tell us when it serves; asking inside a namespace takes a process.
                 time.sleep(0.5 if server.prefix else 0.02)
 
     def leader(self) -> Server:

@@ -245,11 +245,13 @@ def run(world: World, name: str) -> Verdict:
 
 
 def failures(name: str, found: Verdict) -> list[str]:
-    """What of the figures misses its target."""
+    """What of the figures misses its target. Where phones themselves were late, the machine was busy, and
+    that much is not held against the instances.
+    """
     checks = (
         (found.lost, 0, "files lost"),
         (found.unanswered, found.subscribes * FEW, "SUBSCRIBEs without an answer"),
-        (found.gap, FAULTS[name].gap, "seconds without a PnP answer"),
+        (found.gap, FAULTS[name].gap + found.late, "seconds without a PnP answer"),
         (found.notifies, 1, "NOTIFYs for one SUBSCRIBE"),
         (found.leaders, 1, "acting leaders at one time"),
     )
@@ -314,6 +316,9 @@ def main() -> int:
         try:
             world.start()
             for name in options.only.split(","):
+                if name == "clock" and not world.can_set_clocks:
+                    print("no C compiler: clocks are not set", file=sys.stderr)
+                    continue
                 found = run(world, name)
                 rows.append(row(name, found))
                 print(rows[-1], file=sys.stderr)

@@ -170,6 +170,11 @@ class World:
     def thaw(self, name: str) -> None:
         self.processes[name].process.send_signal(signal.SIGCONT)
 
+    @property
+    def can_set_clocks(self) -> bool:
+        """Whether ``set_clock`` has any effect."""
+        return self._shift is not None
+
     def set_clock(self, seconds: int) -> None:
         """Set the wall clock of all instances, relative to the true one."""
         with self._clock.open("r+b") as file:  # it is mapped into them, so it must never be empty
