@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from era_ap.config.directory import DirectorySource, YamlFolder
+from era_ap.config.directory import DirectorySource
 from era_ap.config.ext import Ext
 from era_ap.config.problems import ConfigError, shown
 from era_ap.config.roles import PnpUrlProto
@@ -74,15 +74,6 @@ class Site:
     sg_gates: tuple[Gate, ...]
     not_ours: Mapping[str, str]
     origin: str
-
-    @property
-    def directory_path(self) -> Path:
-        """The folder of the first source that is one; raises ``ConfigError`` where there is none."""
-        folder = next((source for source in self.sources if isinstance(source, YamlFolder)), None)
-        if folder is None:
-            detail = "directory: names no folder, which this needs"
-            raise ConfigError((Problem(Reason.CONFIG_INVALID, self.origin, detail),))
-        return folder.path
 
     def ap(self, name: str) -> ApRole:
         """The enabled ap role ``name``; raises ``ConfigError`` that lists the names there are."""

@@ -35,6 +35,9 @@ MASS = 10
 """Mass reading may take so many times the limit of a single statement."""
 
 _FILE_BYTES = 4096
+_LOGGERS = ("aiosqlite", "asyncmy", "asyncpg", "sqlalchemy.pool")
+"""They log statements with their values, or failures that are told by ``Refused`` anyway, once."""
+
 _PORTS = {SqlKind.POSTGRESQL: 5432, SqlKind.MYSQL: 3306}
 _Mysql: Any = asyncmy.connection.Connection  # its stubs have no types
 _SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
@@ -53,6 +56,8 @@ class Connector:
 
     def __init__(self, settings: SqlDatabase, use: Use) -> None:
         self.unfinished: set[Any] = set()
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._settings = settings
         self._use = use
         self._thread: ThreadPoolExecutor | None = None
@@ -87,8 +92,6 @@ class Connector:
             return await asyncio.shield(asyncio.wrap_future(self._busy))
 
     async def _sqlite(self) -> Any:
-        # Statements are logged with their values on level DEBUG.
-        logging.getLogger("aiosqlite").setLevel(logging.WARNING)
         path = Path(self._settings.address.database)
         if self._use is Use.UPGRADE:
             await self.in_thread(_touch, path)
@@ -179,7 +182,10 @@ def abort(connection: Any) -> None:
         if connection._connection is not None:
             connection._connection.interrupt()
     elif isinstance(connection, _Mysql):
+        transport = connection._transport
         connection.close()
+        if transport is not None:
+            transport.abort()  # closing alone would first send what a silent server does not take
     else:
         connection.terminate()
 

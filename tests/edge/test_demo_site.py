@@ -10,6 +10,7 @@ import pytest
 from lxml import etree
 
 from era_ap import config
+from era_ap.config import YamlFolder
 from era_ap.directory.index import DirectoryIndex
 from era_ap.directory.yaml_files import YamlFiles
 from era_ap.errors import Reason
@@ -33,7 +34,9 @@ def provisioner() -> Provisioner:
     made = Provisioner(rules, lambda name: ("192.0.2.123",))
     made.catalogue = Store(site.storage, site.site).scan()
     made.directory = DirectoryIndex()
-    change = YamlFiles(site.directory_path, settle=0.0).scan()
+    (folder,) = site.sources
+    assert isinstance(folder, YamlFolder)
+    change = YamlFiles(folder.path, settle=0.0).scan()
     assert change is not None
     made.directory.apply(change)
     return made

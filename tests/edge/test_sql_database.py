@@ -176,6 +176,26 @@ def test_a_silent_server_is_given_up_within_the_limit(server: Server, mode: Mode
     asyncio.run(everything())
 
 
+def test_a_server_that_takes_no_more_is_given_up_too(server: Server) -> None:
+    """What was not sent yet must not hold up the end of the connection."""
+
+    async def everything() -> None:
+        async with bench_of(server, seconds=0.2) as bench:
+            database = bench.writer._edits
+
+            async def write() -> None:
+                async with database.session() as session:
+                    await session.rows(text("SELECT 1"))
+                    await bench.relay.set(Mode.MUTE)
+                    await session.rows(text("SELECT :much"), {"much": "x" * 12_000_000})
+
+            await bench.refused(write, 2.0)
+            await bench.relay.set(Mode.PASS)
+            await bench.recovers()
+
+    asyncio.run(everything())
+
+
 def test_a_cancelled_look_leaves_the_source_usable(server: Server) -> None:
     async def everything() -> None:
         async with bench_of(server, seconds=5.0) as bench:
@@ -502,7 +522,9 @@ def test_a_server_that_cannot_prove_its_name_is_refused(server: Server, tmp_path
 
 
 @pytest.fixture(autouse=True)
-def _no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def _nothing_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level("DEBUG")
     yield
     assert PASSWORD not in caplog.text
+    told = [record.getMessage() for record in caplog.records if record.levelname not in ("DEBUG", "INFO")]
+    assert told == [], "what went wrong is told by Refused, and nothing is left behind"

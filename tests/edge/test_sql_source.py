@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,6 +297,23 @@ def test_rows_of_another_program_need_only_their_content(backend: SqlBackend) ->
     domain = index.domain("a.example.com")
     assert domain is not None
     assert domain.constants == {"k": "1"}
+
+
+def test_the_transaction_that_is_advised_to_other_programs_is_seen(postgresql: PostgreSql) -> None:
+    guide = (Path(__file__).parents[2] / "deploy" / "sql" / "directory.rst").read_text("utf-8")
+    statements = guide[guide.index("    BEGIN;") : guide.index("COMMIT;")] + "COMMIT;"
+    backend = SqlBackend(postgresql.shared())
+    fill(backend, "101", "102")
+    backend.observe()
+    for login in ("101", "102"):
+        words = statements.replace("'101'", f"'{login}'")
+        postgresql.administer(words, database=backend.settings.address.database)
+        change = backend.observe()
+        assert not backend.source.whole
+        assert keys_of(change) == {login}
+    fill(backend, "103")
+    assert keys_of(backend.observe()) == {"103"}
+    backend.close()
 
 
 # --- versions of the tables

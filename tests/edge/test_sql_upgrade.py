@@ -25,17 +25,11 @@ from era_ap.directory.sql_schema import HEAD, VERSION_TABLE, SchemaState, metada
 from era_ap.directory.sql_state import schema_state
 from era_ap.directory.sql_upgrade import upgrade
 from era_ap.errors import Refused
-from tests.databases import MariaDb, PostgreSql, Server, Sqlite, quoted, run
+from tests.databases import PASSWORD, PostgreSql, Server, Sqlite, quoted, run
 
 KEY = AccountKey("a.example.com", "101")
 EMPTY, CURRENT, AHEAD = SchemaState.EMPTY, SchemaState.CURRENT, SchemaState.AHEAD
-ROLES = """
-GRANT SELECT ON feed, revisions, tombstones, domains, sipusers, era_ap_schema TO reader;
-GRANT SELECT ON feed, revisions, tombstones, domains, sipusers, devices, originals, era_ap_schema TO writer;
-GRANT UPDATE ON feed TO writer;
-GRANT INSERT, DELETE ON revisions, tombstones, domains, sipusers, devices, originals TO writer;
-GRANT UPDATE ON domains, sipusers TO writer;
-"""
+SCRIPTS = Path(__file__).parents[2] / "deploy" / "sql"
 
 
 @pytest.fixture
@@ -167,43 +161,25 @@ def test_what_is_no_database_is_refused(sqlite: Sqlite) -> None:
 
 @pytest.fixture(params=["postgresql", "mariadb"])
 def roles(request: pytest.FixtureRequest) -> Iterator[tuple[SqlBackend, SqlBackend]]:
-    """A backend of a role that may read only, and of one that may write."""
+    """A backend of the role of daemons, and of that of editors, as the delivered scripts make them."""
     server: Server = request.getfixturevalue(request.param)
     settings = server.database()
-    database = settings.address.database
-    for role in ("reader", "writer"):
-        _make_role(server, role)
-    grants = [line.strip(" ;") for line in ROLES.strip().splitlines()]
-    if isinstance(server, MariaDb):
-        for grant in grants:
-            words, tables, role = _parts(grant)
-            for table in tables:
-                server.administer(f"GRANT {words} ON {database}.{table} TO {role}@'%'")
+    if isinstance(server, PostgreSql):
+        script = (SCRIPTS / "era_ap_postgresql.sql").read_text()
+        for name in ("daemon", "editor"):
+            script = script.replace(f":{name}", f"'{quoted(PASSWORD)}'")
     else:
-        server.administer(*grants, database=database)
+        script = (SCRIPTS / "era_ap_mariadb.sql").read_text()
+        for words in ("'change me'", "'change me too'"):
+            script = script.replace(words, f"'{quoted(PASSWORD)}'")
+    server.administer(script, database=settings.address.database)
     backends = [
-        SqlBackend(replace(settings, address=replace(settings.address, user=role)))
-        for role in ("reader", "writer")
+        SqlBackend(replace(settings, address=replace(settings.address, user=f"era_ap_{role}")))
+        for role in ("daemon", "editor")
     ]
     yield backends[0], backends[1]
     for backend in backends:
         backend.close()
-
-
-def _make_role(server: Server, role: str) -> None:
-    from tests.databases import PASSWORD
-
-    if isinstance(server, PostgreSql):
-        if not server.administer(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
-            server.administer(f"CREATE ROLE {role} LOGIN PASSWORD '{quoted(PASSWORD)}'")
-    else:
-        server.administer(f"CREATE USER IF NOT EXISTS {role}@'%' IDENTIFIED BY '{quoted(PASSWORD)}'")
-
-
-def _parts(grant: str) -> tuple[str, list[str], str]:
-    words, _, rest = grant.removeprefix("GRANT ").partition(" ON ")
-    tables, _, role = rest.partition(" TO ")
-    return words, tables.split(", "), role
 
 
 def test_roles_may_do_what_they_need_and_no_more(roles: tuple[SqlBackend, SqlBackend]) -> None:
@@ -222,10 +198,10 @@ def test_roles_may_do_what_they_need_and_no_more(roles: tuple[SqlBackend, SqlBac
     assert change is not None
     assert change.removed_domains == (KEY.domain,)
     assert run(schema_state(reader.settings)) is CURRENT
-    for work in (reader.writer.write_account(KEY, {}), upgrade_anew(writer.settings)):
+    for refused in (lambda: reader.writer.write_account(KEY, {}), lambda: upgrade_anew(writer.settings)):
         with pytest.raises(Refused) as caught:
-            reader.run(work)
-        assert any(words in caught.value.detail for words in ("denied", "permission", "must be owner"))
+            reader.run(refused())
+        assert any(words in caught.value.detail for words in ("denied", "read-only", "must be owner"))
 
 
 async def upgrade_anew(settings: SqlDatabase) -> str:
