@@ -172,10 +172,12 @@ class Publisher:
             if sees is not None:
                 begin = loop.time()
                 changed = await self._changes(held)
-                if changed or not _tells(held.index, term, sees):
+                is_new = bool(changed) or not _tells(held.index, term, sees)
+                if is_new:
                     await self._publish(term, held, changed, sees)
-                    await asyncio.sleep(max(PAUSE_SECONDS, loop.time() - begin, len(changed) * NODE_SECONDS))
                 self.published, self.problem = held.index, ""
+                if is_new:
+                    await asyncio.sleep(max(PAUSE_SECONDS, loop.time() - begin, len(changed) * NODE_SECONDS))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
 

@@ -51,7 +51,7 @@ class Instance:
         self.publisher.lead(term)
         return term
 
-    async def settled(self, seconds: float = 3.0) -> None:
+    async def settled(self, seconds: float = 10.0) -> None:
         """Let everything happen that would within some seconds."""
         await asyncio.sleep(seconds)
 
