@@ -34,6 +34,9 @@ PASSWORD = "pa'ss\"w%40rd"
 START_SECONDS = 60.0
 _POSTGRESQL = Path("/usr/lib/postgresql")
 
+_GUARD = 'read nothing; kill -9 "$0"; rm -rf "$1"'
+"""Outlives the test run to end its server, even where the run was killed: its input ends with the run."""
+
 Result = TypeVar("Result")
 
 
@@ -97,6 +100,7 @@ class Server(ABC):
         self.port = free_port()
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self.authority = Authority(self.folder)
         self.certificate = self.authority.issue("server")
         self.certificate.chmod(0o600)
@@ -149,6 +153,9 @@ class Server(ABC):
                 stderr=log,
                 start_new_session=True,
             )
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, str(self._process.pid), str(self.folder)], stdin=subprocess.PIPE
+        )
         wait_for(self._answers)
 
     def _answers(self) -> bool:
@@ -174,6 +181,10 @@ class Server(ABC):
             self._signal(process, signal.SIGKILL)
         if self._process is not None:
             self._process.wait(START_SECONDS)
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
 
     def freeze(self) -> None:
         """Stop all its processes where they are."""
