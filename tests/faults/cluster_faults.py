@@ -155,9 +155,13 @@ class Faults:
             self.later(0.3, 12, lambda: None if ensemble.up else ensemble.rise(empty=False))
 
     def wipe(self) -> None:
-        """All of ZooKeeper is restarted empty, while some members are cut off from it."""
+        """All of ZooKeeper is restarted empty, while some members are cut off from it.
+
+        Only where all members know whom the leader relies on: who does not, and is the first to come back,
+        could not know of a leader that acts on without ZooKeeper.
+        """
         ensemble = self.world.ensemble
-        if ensemble.up:
+        if ensemble.up and self.world.all_know_the_claim:
             ensemble.up = False
             self.later(0.1, 4, lambda: None if ensemble.up else ensemble.rise(empty=True))
             for machine in self.world.alive:

@@ -596,6 +596,19 @@ class World:
         self.ensemble.replace(found)
 
     @property
+    def all_know_the_claim(self) -> bool:
+        """Whether every member runs, is relied on, and knows it."""
+        node = self.ensemble.tree.get(failsafe_path(GROUP))
+        claim = read_claim(node.data, node.version) if node is not None else None
+        names = {each.own.name for each in self.machines}
+        return (
+            claim is not None
+            and {each.own.name for each in self.alive} == names
+            and all(each.election.situation.claim == claim for each in self.alive)
+            and (not claim.relies or all(claim.admits(each.own.key) for each in self.alive))
+        )
+
+    @property
     def is_stuck(self) -> bool:
         """Whether nobody there may take over from the last leader, as far as they know."""
         known = [each.election.situation for each in self.alive]
