@@ -39,6 +39,9 @@ PAUSE_SECONDS = 0.05
 NODE_SECONDS = 0.004
 """After each step as many times this long as buckets were written: each costs all instances time to read."""
 
+LONGEST_PAUSE_SECONDS = 1.0
+"""Of a pause after a large step: what changes meanwhile is to be known everywhere within 2 s all the same."""
+
 RETRY_SECONDS = 0.5
 DEFECT_SECONDS = 10.0
 LOOK_SECONDS = 1.0
@@ -177,7 +180,7 @@ class Publisher:
                     await self._publish(term, held, changed, sees)
                 self.published, self.problem = held.index, ""
                 if is_new:
-                    await asyncio.sleep(max(PAUSE_SECONDS, loop.time() - begin, len(changed) * NODE_SECONDS))
+                    await asyncio.sleep(_pause(loop.time() - begin, len(changed)))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
 
@@ -242,6 +245,10 @@ class Publisher:
         macs, rows, domains = (sum(each) for each in zip(*held.counts.values(), strict=True))
         now = int(self._wall() * 1000)
         return Index(term.number, term.zxid, now, sees, macs, rows, domains, tuple(digests))
+
+
+def _pause(took: float, nodes: int) -> float:
+    return min(LONGEST_PAUSE_SECONDS, max(PAUSE_SECONDS, took, nodes * NODE_SECONDS))
 
 
 def _tells(index: Index | None, term: Term, sees: bool) -> bool:
