@@ -251,7 +251,7 @@ class PostgreSql(Server):
             "port": self.port,
             "unix_socket_directories": self.folder,
             "fsync": "off",
-            "synchronous_commit": "off",
+            "synchronous_commit": "on",
             "full_page_writes": "off",
             "max_connections": 60,
             "shared_buffers": "64MB",
@@ -294,7 +294,7 @@ class MariaDb(Server):
             _tool("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data",
             f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid",
             f"--port={self.port}", "--bind-address=127.0.0.1",
-            "--skip-networking=0", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
+            "--skip-networking=0", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=2",
             "--innodb-log-file-size=16M", "--character-set-server=latin1",
             f"--ssl-cert={self.certificate}", f"--ssl-key={self.certificate}",
         ]  # fmt: skip
