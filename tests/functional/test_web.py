@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import signal
 import socket
 import ssl
@@ -158,7 +159,10 @@ def test_a_temporary_address_is_good_on_every_instance(site: Site, daemon: Start
     site.ext |= {
         "http_port": 0, "http_listen": ["127.0.0.1"], "key_file": "site.key", "mac_is_enough": {"http": False}
     }  # fmt: skip
-    processes = [daemon(site.configure()).wait_ready() for _ in range(3)]
+    roles = ("ap1", "ap2", "ap3")
+    (own,) = json.loads(site.configure().read_text())["roles"]
+    site.extra_roles = [{**own, "name": name, "order": number} for number, name in enumerate(roles[1:], 2)]
+    processes = [daemon(site.configure(), role).wait_ready() for role in roles]
     ports = [port_of(process) for process in processes]
     token = issue(KEY.encode(), MAC, "", "127.0.0.2", time.time() + 600)
     soon = issue(KEY.encode(), MAC, "", "127.0.0.2", time.time() - 60)
