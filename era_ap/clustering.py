@@ -228,6 +228,7 @@ class _Company:
         """Divide the domains as ``site`` says."""
         self._site = site
         self._coordination.responsibility = responsibility_of(site.roles)
+        self._coordination.driver.looking.cover({self._role.group, *(role.group for role in site.roles)})
         if self.cache is not None:
             self.cache.share(_sharing(site, self._role))
 

@@ -33,7 +33,8 @@ class Driver:
     """Drives ``election`` in contact with ``ensemble``; ``clock`` is the machine's.
 
     ``on_turn`` is told when we begin and end to act, ``on_view`` what was read of the cluster, ``on_step``
-    after everything that happened. ``left`` is set once our name is off the list.
+    after everything that happened. ``left`` is set once our name is off the list. ``looking`` may be told
+    other groups.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Driver:
         self._group = election.situation.own.group
         self._wanted = 0
         self._is_stale = asyncio.Event()
-        self._looking = Looking(ensemble, sorted({*groups, self._group}), self._is_stale.set)
+        self.looking = Looking(ensemble, sorted({*groups, self._group}), self._is_stale.set)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._runs = False
@@ -80,7 +81,7 @@ class Driver:
         """Tell the machine of our session, and do what it wants."""
         ensemble = self._ensemble
         if ensemble.session_id != self._election.situation.session:
-            self._looking.begin()
+            self.looking.begin()
         self._election.observe(ensemble.state, ensemble.session_id, ensemble.session_seconds, self._clock())
         self.follow()
 
@@ -125,7 +126,7 @@ class Driver:
 
     async def _peek(self, peek: Peek) -> None:
         try:
-            version = await self._looking.beat(self._group)
+            version = await self.looking.beat(self._group)
         except UnavailableError:
             return
         if self._ensemble.session_id == peek.session:
@@ -151,7 +152,7 @@ class Driver:
                 continue  # the machine wants a look as soon as there is contact
             number, session = self._wanted, ensemble.session_id
             try:
-                view = await self._looking.look()
+                view = await self.looking.look()
             except (UnavailableError, RefusedWriteError):
                 await asyncio.sleep(RETRY_SECONDS)
                 self._is_stale.set()

@@ -44,10 +44,16 @@ class Looking:
     """
 
     def __init__(self, ensemble: Ensemble, groups: Collection[int], on_news: Callable[[], None]) -> None:
-        self.groups = groups
+        self._groups = groups
         self._ensemble = ensemble
         self._on_news = on_news
         self._watched: set[str] = set()
+
+    def cover(self, groups: Collection[int]) -> None:
+        """The configuration has these groups now."""
+        if set(groups) != set(self._groups):
+            self._groups = groups
+            self._on_news()
 
     def begin(self) -> None:
         """There is a new session, in which nothing is watched."""
@@ -55,12 +61,13 @@ class Looking:
 
     async def look(self) -> View:
         """What there is now. Raises ``UnavailableError``."""
+        numbers = tuple(self._groups)
         names = await self._children(MEMBERS)
         members = await asyncio.gather(*(self._member(name) for name in names))
-        groups = await asyncio.gather(*(self._group(number) for number in self.groups))
+        groups = await asyncio.gather(*(self._group(number) for number in numbers))
         return View(
             MappingProxyType({member.name: member for member in members if member is not None}),
-            MappingProxyType(dict(zip(self.groups, groups, strict=True))),
+            MappingProxyType(dict(zip(numbers, groups, strict=True))),
         )
 
     async def beat(self, group: int) -> int | None:

@@ -525,6 +525,21 @@ def test_watches_bring_news_and_looks_do_not_pile_up() -> None:
     with_site(test)
 
 
+def test_a_group_that_a_new_configuration_has_is_seen_and_one_that_it_lacks_is_not() -> None:
+    async def test(site: Site) -> None:
+        part, other = site.join(member(1)), site.join(member(2, group=3))
+        for each in (part, other):
+            await each.start()
+        await until(lambda: part.may_send(0.0) and other.may_send(0.0))
+        assert set(part.leaders) == {1}
+        part.driver.looking.cover({1, 2, 3})
+        await until(lambda: set(part.leaders) == {1, 3}, 0.5)
+        part.driver.looking.cover({1})
+        await until(lambda: set(part.leaders) == {1}, 0.5)
+
+    with_site(test)
+
+
 def test_zookeeper_may_be_emptied() -> None:
     async def test(site: Site) -> None:
         first, second = site.join(member(1)), site.join(member(2))
