@@ -52,7 +52,7 @@ def cluster(context: click.Context, config: Path, role: str | None, as_json: boo
         _show_alone(site, as_json=as_json)
         return
     try:
-        found = asyncio.run(_look(site, own))
+        found = asyncio.run(_look(site, own, as_json=as_json))
     except (Unreachable, UnavailableError) as error:
         _show_unreachable(site, own, str(error), as_json=as_json)
         sys.exit(1)
@@ -97,22 +97,22 @@ def _role(config: Path, role: str | None, *, as_json: bool) -> tuple[Site, ApRol
         fail_with(error.problems, as_json=as_json)
 
 
-def _access(site: Site, role: ApRole) -> Access:
+def _access(site: Site, role: ApRole, *, as_json: bool) -> Access:
     access = Access.of(site, role)
     try:
         access.check()
     except Refused as refused:
-        fail_with((Problem(refused.reason, site.origin, refused.detail),), as_json=False)
+        fail_with((Problem(refused.reason, site.origin, refused.detail),), as_json=as_json)
     return access
 
 
-async def _look(site: Site, role: ApRole) -> Survey:
-    async with connected(_access(site, role)) as ensemble:
+async def _look(site: Site, role: ApRole, *, as_json: bool) -> Survey:
+    async with connected(_access(site, role, as_json=as_json)) as ensemble:
         return await survey(ensemble, {each.group for each in site.roles})
 
 
 async def _forget(site: Site, role: ApRole, name: str, *, force: bool) -> tuple[str, ...]:
-    async with connected(_access(site, role)) as ensemble:
+    async with connected(_access(site, role, as_json=False)) as ensemble:
         found = await survey(ensemble, {each.group for each in site.roles})
         if found.member(name) is not None and not force:
             _fail(f"{name} is registered: it runs, or ended a moment ago; stop it first, or use --force")
@@ -196,7 +196,10 @@ def _age(written_ms: int) -> float:
 
 
 def _when(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds") if at else ""
+    try:
+        return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds") if at else ""
+    except (OverflowError, ValueError):  # what stands there, anybody may have written
+        return ""
 
 
 def _names(keys: Iterable[str]) -> list[str]:

@@ -202,6 +202,7 @@ def read_claim(data: bytes, version: int) -> Claim | None:
 
 
 Record = TypeVar("Record", Member, Holder, Epoch, Claim)
+_MOST: Final = 1 << 53
 _KINDS: Final[Mapping[str, type]] = MappingProxyType({"str": str, "int": int, "bool": bool, "float": float})
 
 
@@ -227,9 +228,11 @@ def _load(record: type[Record], data: bytes, **state: Any) -> Record | None:
 
 
 def _typed(kind: str, value: object) -> object:
-    """The value of a field, None where it is of another type."""
+    """The value of a field, None where it is of another type or a number that nothing here can be."""
     if kind in _KINDS:
         wanted = _KINDS[kind]
+        if isinstance(value, int | float) and not abs(value) <= _MOST:  # NaN is not, either
+            return None
         if wanted is float and type(value) is int:
             return float(value)
         return value if type(value) is wanted else None

@@ -61,11 +61,18 @@ def test_what_a_newer_version_adds_is_left_out_and_what_it_does_not_write_has_it
         b'{"name": "ap1", "group": true, "order": 2, "identity": "i", "instance": "p"}',
         b'{"name": "ap1", "group": 1, "order": 2, "identity": "i", "instance": "p", "phones": [1]}',
         b'{"name": "ap1", "group": 1, "order": 2, "identity": "i", "instance": "p", "phones": "a"}',
+        b'{"name": "ap1", "group": 1, "order": 2, "identity": "i", "instance": "p", "since": NaN}',
+        b'{"name": "ap1", "group": 1, "order": 2, "identity": "i", "instance": "p", "since": 1e400}',
+        b'{"name": "ap1", "group": 1, "order": 1%s, "identity": "i", "instance": "p"}' % (b"0" * 400),
         b"[" * 5000,
     ],
 )
 def test_what_is_no_record_is_none(data: bytes) -> None:
     assert read_member(data, 1) is None
+
+
+def test_a_lease_without_end_keeps_nobody_waiting() -> None:
+    assert read_epoch(b'{"number": 7, "leader": "ap1", "lease": Infinity}', 1, 1) is None
 
 
 def test_the_owner_and_the_version_are_not_taken_from_the_data() -> None:
