@@ -202,7 +202,7 @@ def read_claim(data: bytes, version: int) -> Claim | None:
 
 
 Record = TypeVar("Record", Member, Holder, Epoch, Claim)
-_MOST: Final = 1 << 53
+_MOST: Final = 1 << 63
 _KINDS: Final[Mapping[str, type]] = MappingProxyType({"str": str, "int": int, "bool": bool, "float": float})
 
 
