@@ -8,6 +8,9 @@ import pytest
 
 from tests.cluster import ensemble
 from tests.cluster.ensemble import RealEnsemble
+from tests.functional.conftest import daemon
+
+__all__ = ["daemon", "servers"]
 
 
 @pytest.fixture(scope="session")
