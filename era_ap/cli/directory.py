@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,12 +21,9 @@ from era_ap.cli.directory_csv import csv_group
 from era_ap.cli.directory_report import Report, refuse
 from era_ap.cli.directory_sides import FileReader, FolderReader, Side, reader_of, source_of, writer_of
 from era_ap.config.directory import YamlFolder
-from era_ap.directory.exchange import Exchange
+from era_ap.directory.exchange import Exchange, Totals
 from era_ap.directory.folder_writer import FolderWriter
 from era_ap.errors import Reason, Refused
-
-if TYPE_CHECKING:
-    from era_ap.directory.exchange import Totals
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -149,26 +146,30 @@ def _run(job: Job) -> None:
     if isinstance(source, YamlFolder) and source.path.resolve() == job.folder.resolve():
         raise click.UsageError(f"{job.folder} is the directory itself; name another folder")
 
-    async def work() -> Totals:
+    totals = Totals()
+
+    async def work() -> None:
+        nonlocal totals
         outward, folder = job.outward, job.folder
         reader: Side = FileReader(reader_of(source), source.name) if outward else FolderReader(folder)
         target = FolderWriter(folder) if outward else writer_of(source)
         try:
             exchange = Exchange(reader, target, report, mirror=job.mirror)
+            totals = exchange.totals
             if job.dry_run:
-                return await exchange.preview()
+                await exchange.preview()
+                return
             if job.mirror and not job.allow_delete:
                 await exchange.guard()
-            return await exchange.run()
+            await exchange.run()
         finally:
             await reader.close()
             await target.close()
 
     try:
-        totals = asyncio.run(work())
+        asyncio.run(work())
     except Refused as refused:
-        report.clear()
-        refuse(refused, str(job.folder) if job.outward else source.name, as_json=job.as_json)
+        report.stop(refused, str(job.folder) if job.outward else source.name, asdict(totals))
     differs = job.command == "diff" and totals.differs
     report.end(asdict(totals), _sentence(job, totals, source.name), ok=not totals.failed and not differs)
     sys.exit(1 if totals.failed or differs else 0)

@@ -22,6 +22,7 @@ import click
 from era_ap.cli.common import config_option, json_option
 from era_ap.cli.directory_report import Report, refuse
 from era_ap.cli.directory_sides import reader_of, source_of, writer_of
+from era_ap.directory.exchange import Totals
 from era_ap.directory.notation import parse_domain
 from era_ap.directory.phones_csv import Table, TableError, TableWriter
 from era_ap.directory.phones_import import ImportPlan, PhonesImport
@@ -30,8 +31,6 @@ from era_ap.errors import Reason, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from era_ap.directory.exchange import Totals
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _file = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), default="-")
@@ -137,23 +136,27 @@ def _import(job: Job) -> None:
     name = "standard input" if str(job.file) == "-" else str(job.file)
     report = Report("csv import", as_json=job.as_json, edits=job.dry_run or job.verbose)
 
-    async def work(lines: io.TextIOWrapper) -> tuple[Totals, int]:
+    totals, rows = Totals(), 0
+
+    async def work(lines: io.TextIOWrapper) -> None:
+        nonlocal totals, rows
         writer = writer_of(chosen)
         try:
             importing = PhonesImport(name, writer, report, job.plan)
+            totals = importing.totals
             importing.read(Table(lines, job.domain), report.rows)
-            return await importing.run(), importing.rows
+            rows = importing.rows
+            await importing.run()
         finally:
             await writer.close()
 
     try:
         with _input(job.file) as stream:
-            totals, rows = asyncio.run(work(stream))
+            asyncio.run(work(stream))
     except TableError as error:
         refuse(Refused(Reason.ROW_INVALID, str(error)), f"{name}:1", as_json=job.as_json)
     except Refused as refused:
-        report.clear()
-        refuse(refused, chosen.name, as_json=job.as_json)
+        report.stop(refused, chosen.name, {"rows": rows, **asdict(totals)})
     except OSError as error:
         raise click.BadParameter(f"{name}: {error.strerror}", param_hint="FILE") from None
     would = "would be " if job.dry_run else ""

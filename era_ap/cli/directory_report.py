@@ -93,6 +93,16 @@ class Report:
         )
         self._echo(f"{head}\n ],{rest.removeprefix('{')}")
 
+    def stop(self, refused: Refused, where: str, totals: Mapping[str, object]) -> NoReturn:
+        """Say why it went no further, and exit 2; ``totals`` is what was done before."""
+        self.clear()
+        problem = _problem(refused, where)
+        if not self._json:
+            fail_with((problem,), as_json=False)
+        self._problems.append(problem)
+        self.end(totals, "", ok=False)
+        sys.exit(2)
+
     def _opening(self) -> str:
         return f'{{\n "command": "{self._command}",\n "changes": ['
 
@@ -135,6 +145,10 @@ def _short(text: str | None) -> str:
 
 
 def refuse(refused: Refused, where: str, *, as_json: bool) -> NoReturn:
-    """Say why nothing was done, or not all, and exit 2."""
+    """Say why nothing was done, and exit 2."""
+    fail_with((_problem(refused, where),), as_json=as_json)
+
+
+def _problem(refused: Refused, where: str) -> Problem:
     detail = refused.detail.removeprefix(f"{where}: ") or refused.reason.advice
-    fail_with((Problem(refused.reason, where, detail),), as_json=as_json)
+    return Problem(refused.reason, where, detail)

@@ -61,8 +61,12 @@ class Reading:
 def merge(wanted: Reading, present: DomainDocuments | None) -> DomainDocuments | None:
     """What is wanted, with what is ``present`` in place of what could not be read; None: no such domain.
 
-    What was never readable is neither known to be gone nor to be different, so it stays as it is.
+    What was never readable is neither known to be gone nor to be different, so it stays as it is. A domain
+    of which nothing at all can be read is not made.
     """
+    found = wanted.documents
+    if present is None and wanted.unreadable and found and found.document is None and not found.accounts:
+        return None
     if wanted.documents is None or present is None or not wanted.unreadable:
         return wanted.documents
     kept = {login: each for login, each in present.accounts.items() if login in wanted.unreadable}

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from era_ap.errors import Problem, Reason, Severity
 
 MAC_ZERO = "000000000000"
-MAX_DEPTH = 64
+MAX_DEPTH = 30
+"""Levels of objects and lists in a document; the JSON of MariaDB has room for one more."""
 
 _SEPARATORS = re.compile(r"[\W_]+")
 _MAC = re.compile(r"[0-9a-fA-F]{12}")

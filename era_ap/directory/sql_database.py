@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from era_ap.config.database_url import SqlKind
 from era_ap.directory.sql_connect import MASS, Connector, Use, abort
-from era_ap.directory.sql_failures import FAILURES, RepeatableError, refusal
+from era_ap.directory.sql_failures import FAILURES, RepeatableError, refusal, refusal_of_edit
 from era_ap.errors import Reason, Refused
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Database:
         """One transaction on one connection: a snapshot (READ), or undone unless ``commit`` was called.
 
         Raises:
-            Refused: DIRECTORY_UNAVAILABLE for everything the database does wrong, within the time limit.
+            Refused: DIRECTORY_UNAVAILABLE for everything the database does wrong, within the time limit;
+                DOMAIN_INVALID where it does not take the values of an edit.
         """
         session = Session(self, await self._connection())
         try:
@@ -60,7 +61,8 @@ class Database:
         except FAILURES as error:
             lost = session.was_lost
             await session.drop()
-            refused = refusal(error, self.name, self.seconds)
+            told = refusal_of_edit if self._use is Use.WRITE else refusal
+            refused = told(error, self.name, self.seconds)
             raise (RepeatableError(refused.reason, refused.detail) if lost else refused) from None
         except Refused as refused:
             await session.drop()

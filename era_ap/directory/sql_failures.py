@@ -39,6 +39,9 @@ _NETWORK: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionError, _CLOSED),
     (EOFError, _CLOSED),
 )
+_POSTGRESQL_VALUE = ("22", "23", "54")
+_MYSQL_VALUE = frozenset({1048, 1062, 1153, 1264, 1292, 1366, 1406, 1452, 3140, 3157, 4025})
+_SQLITE_VALUE = re.compile("SQLITE_(CONSTRAINT|MISMATCH|TOOBIG)")
 _SERIALISE = frozenset({"40001", "40P01", "55P03"})
 _MYSQL_SERIALISE = frozenset({1205, 1213, 1020})
 
@@ -72,6 +75,15 @@ def refusal(error: BaseException, name: str, seconds: float) -> Refused:
     return kind(Reason.DIRECTORY_UNAVAILABLE, f"{name}: {sentence(error, seconds)}")
 
 
+def refusal_of_edit(error: BaseException, name: str, seconds: float) -> Refused:
+    """The same for an edit: values that the database does not take are no fault of the database."""
+    refused = refusal(error, name, seconds)
+    if not any(map(_is_about_values, _causes(error))):
+        return refused
+    detail = f"the database does not take the values: {sentence(error, seconds)}"
+    return Refused(Reason.DOMAIN_INVALID, detail)
+
+
 def sentence(error: BaseException, seconds: float) -> str:
     """What happened and, where it is known, what to do."""
     for cause in _causes(error):
@@ -98,6 +110,15 @@ def _lost_race(error: BaseException) -> bool:
         if isinstance(cause, asyncmy.errors.MySQLError) and _number(cause) in _MYSQL_SERIALISE:
             return True
     return False
+
+
+def _is_about_values(error: BaseException) -> bool:
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_POSTGRESQL_VALUE)
+    if isinstance(error, asyncmy.errors.MySQLError):
+        return _number(error) in _MYSQL_VALUE
+    name = getattr(error, "sqlite_errorname", "")
+    return isinstance(error, sqlite3.Error) and _SQLITE_VALUE.match(name) is not None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -16,8 +16,9 @@ from typing import Any
 import yaml
 from yaml import events
 
+from era_ap.directory.notation import MAX_DEPTH
+
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 64
 MAX_NODES = 100_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -12,7 +12,14 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from era_ap.directory.sql_failures import UPGRADE, RepeatableError, lacks_table, refusal, sentence
+from era_ap.directory.sql_failures import (
+    UPGRADE,
+    RepeatableError,
+    lacks_table,
+    refusal,
+    refusal_of_edit,
+    sentence,
+)
 from era_ap.errors import Reason, Refused
 
 CLOSED = "the connection was closed by the server"
@@ -158,3 +165,26 @@ def test_what_may_be_repeated(error: Exception, repeatable: bool) -> None:
 )
 def test_a_missing_table_is_recognised(error: Exception, lacks: bool) -> None:
     assert lacks_table(wrapped(error)) is lacks
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (asyncpg.CheckViolationError("SECRET"), Reason.DOMAIN_INVALID),
+        (asyncpg.UntranslatableCharacterError("SECRET"), Reason.DOMAIN_INVALID),
+        (asyncmy.errors.DataError(1406, "SECRET"), Reason.DOMAIN_INVALID),
+        (asyncmy.errors.OperationalError(4025, "SECRET"), Reason.DOMAIN_INVALID),
+        (
+            sqlite("INSERT INTO t VALUES ('SECRET')", "CREATE TABLE t (a CHECK (a = ''));"),
+            Reason.DOMAIN_INVALID,
+        ),
+        (asyncpg.DiskFullError("full"), Reason.DIRECTORY_UNAVAILABLE),
+        (asyncmy.errors.OperationalError(2013, "SECRET"), Reason.DIRECTORY_UNAVAILABLE),
+        (sqlite("SELECT * FROM feed"), Reason.DIRECTORY_UNAVAILABLE),
+        (TimeoutError(), Reason.DIRECTORY_UNAVAILABLE),
+    ],
+)
+def test_values_that_are_not_taken_are_no_fault_of_the_database(error: Exception, reason: Reason) -> None:
+    refused = refusal_of_edit(wrapped(error), "n", 1)
+    assert refused.reason is reason
+    assert "SECRET" not in refused.detail

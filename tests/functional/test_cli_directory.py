@@ -18,6 +18,9 @@ from click.testing import CliRunner, Result
 
 from era_ap.cli import main
 from era_ap.config import SqlDatabase, SqlKind
+from era_ap.directory.documents import Difference, DomainDocuments
+from era_ap.directory.sql_writer import SqlWriter
+from era_ap.errors import Reason, Refused
 from tests.conftest import Site
 from tests.databases import PASSWORD, Server, Sqlite
 
@@ -123,6 +126,42 @@ def test_export_after_import_gives_the_same_tree_byte_for_byte(
     assert totals(any_directory("export", tmp_path / "out")) == (7, 0, 0, 0)
     assert content(tmp_path / "out") == TREE
     assert totals(any_directory("import", tmp_path / "out")) == (0, 0, 0, 7)
+    any_directory("diff", folder)
+
+
+ODD = {
+    "017": "name: 017\nhex: 0x1F\nold: 0o17\nplus: +1\nsixty: 12:34:56\ndate: 2024-01-01\ngroup: 1_000\n",
+    "1e3": "name: 1e3\nyes: no\ny: n\non: off\nTrue: FALSE\nnull: ~\n",
+    "no": "t: |\n  a\n   b\n\n  c\n\nu: >-\n  fold\n  ed\n\n\nv: |+\n  keep\n\n\nw: |2-\n   x\n",
+    "null": 'a: \'it\'\'s\'\nb: "\\u00e9\\x41\\n\\\\"\nc: "two\n  lines"\n"": empty\n? complex\n: key\n',
+    "~": "a: &a {x: 1, y: &l [1, 2]}\nb:\n  <<: *a\n  y: *l\nc: {<<: [*a], z: 3}\n",
+    "é": "%YAML 1.1\n---\n# after\nname: x # tail\n...\n# end\n",
+    "e\u0301": "name: x\r\ntext: |\r\n  a\r\n  b\r\n",
+    "cr": "name: x\rpassword: y\r",
+    "bom": "\ufeffname: x",
+    "blank": "name: x   \n\n\n   \n",
+    "Ünï 😀": "日本: 語 \u202ex\u202c \u2028 \u00a0 \u0085\n",
+    "100%_": "x: '%s %(x)s {0} :x ? $1 \\ \\0 '' \" `'\n",
+    "a'b\"c;--": "{}\n",
+    "я" * 120: "password: [1, 2]\next: ~\n",
+    "wide": f"name: {'x' * 10_000}\n",
+    "deep": "a:" + "".join(f"\n{' ' * level}k:" for level in range(1, 30)) + " 1\n",
+}
+"""Files as nobody should write them and somebody does, by login."""
+
+
+def test_odd_files_come_out_byte_for_byte(any_directory: Command, tmp_path: Path) -> None:
+    odd = {f"{A}/sipusers/{login}.yml": text.encode() for login, text in ODD.items()}
+    odd[f"{A}/sipusers/nul.json"] = (
+        b' {"name": "a\\u0000b", "password": "\\u0000", "big": 12345678901234567890.50}'
+    )
+    odd[f"{'.'.join(['x' * 63, 'y' * 63, 'z' * 63, 'a' * 57, 'com'])}/domain.yml"] = b"# deep\n{}\n"
+    odd["1e5/domain.json"] = b'{"settings": {"\\u0000": "\\ud83d\\ude00"}}'
+    folder = put(tmp_path / "git", odd)
+    assert totals(any_directory("import", folder)) == (len(ODD) + 1, 0, 0, 0)
+    any_directory("export", tmp_path / "out")
+    assert content(tmp_path / "out") == odd
+    assert totals(any_directory("apply", tmp_path / "out")) == (0, 0, 0, len(ODD) + 1)
     any_directory("diff", folder)
 
 
@@ -298,6 +337,53 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line_and_keeps_its_account
     (folder / A / "sipusers" / "104.yml").write_bytes(TREE[f"{A}/sipusers/104.yml"])
     (folder / A / "domain.yml").write_bytes(TREE[f"{A}/domain.yml"])
     any_directory("diff", folder)
+
+
+def test_a_domain_of_which_nothing_can_be_read_is_not_made(any_directory: Command, folder: Path) -> None:
+    put(folder, {"c.example.com/domain.yml": b"settings: [", "d.example.com/sipusers/1.yml": b"["})
+    for words in (("import", folder), ("apply", folder)):
+        assert "2 not taken over" in any_directory(*words, code=1).output
+    shutil.rmtree(folder / "c.example.com")
+    shutil.rmtree(folder / "d.example.com")
+    any_directory("diff", folder)
+
+
+def test_a_domain_that_the_database_does_not_take_does_not_stop_the_others(
+    site: Site, any_sql: Server | Sqlite, folder: Path, tmp_path: Path
+) -> None:
+    settings = any_sql.database()
+    site.configure(directory=source_key(settings, tmp_path))
+    rule = "ALTER TABLE sipusers ADD CHECK (login <> '104')"
+    if isinstance(any_sql, Sqlite):
+        rule = (
+            "CREATE TRIGGER rule BEFORE INSERT ON sipusers WHEN NEW.login = '104' "
+            "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        with closing(sqlite3.connect(settings.address.database)) as base:
+            base.execute(rule)
+    else:
+        any_sql.administer(rule, database=settings.address.database)
+    document = Command(site).json("import", folder, code=1)
+    assert (document["added"], document["failed"]) == (1, 1)
+    (problem,) = document["problems"]  # type: ignore[misc]
+    assert problem["where"] == A
+    assert problem["detail"].startswith("the database does not take the values: ")
+
+
+def test_json_is_whole_where_the_database_goes_away(
+    on_sqlite: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_domain = SqlWriter.put
+
+    async def put_first(self: SqlWriter, wanted: DomainDocuments, **how: bool) -> Difference:
+        if wanted.name == A:
+            return await put_domain(self, wanted, **how)
+        raise Refused(Reason.DIRECTORY_UNAVAILABLE, "gone")
+
+    monkeypatch.setattr(SqlWriter, "put", put_first)
+    document = on_sqlite.json("import", folder, code=2)
+    assert (document["ok"], document["added"], len(document["changes"])) == (False, 6, 7)  # type: ignore[arg-type]
+    assert [problem["detail"] for problem in document["problems"]] == ["gone"]  # type: ignore[attr-defined]
 
 
 def test_findings_of_records_that_are_taken_over_are_warnings(on_sqlite: Command, tmp_path: Path) -> None:
