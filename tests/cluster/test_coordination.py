@@ -1,12 +1,14 @@
 """Three instances' coordinators in one process, each behind a relay of its own, and the real ZooKeeper.
 
 Who may act is looked at every few milliseconds: never two. Figures are looser than those that the scripted
-fault run reports, as these tests may share a busy machine.
+fault run reports, as these tests may share a busy machine. With ERA_AP_SLOW=1 what takes long is repeated.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -25,6 +27,7 @@ from tests.cluster.clients import RealClient, RealHarness
 from tests.cluster.ensemble import RealEnsemble
 
 T = 4.0
+CUTS, EXPIRIES = (50, 20) if os.environ.get("ERA_AP_SLOW") else (3, 5)
 SLACK = 1.0
 """What a busy machine may take longer than the figures of the specification."""
 
@@ -112,6 +115,8 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEnsemb
 
 
 def test_an_orderly_stop_hands_over_at_once(servers: RealEnsemble) -> None:
+    """Within 0.5 s (A2)."""
+
     async def test(site: Site) -> None:
         before = time.monotonic()
         await site.parts["ap1"].leave()
@@ -122,10 +127,13 @@ def test_an_orderly_stop_hands_over_at_once(servers: RealEnsemble) -> None:
 
 
 def test_a_leader_cut_off_is_silent_before_another_acts(servers: RealEnsemble) -> None:
+    """Silent within 2/3 T, followed within T + 1 s, at a random phase; 50 times in simulation, too (A6)."""
+
     async def test(site: Site) -> None:
-        for _ in range(3):
+        for number in range(CUTS):
             name = site.leader
             assert name is not None
+            await asyncio.sleep(random.Random(number).random())
             site.clients[name].relay.mute()
             silent = await site.until(lambda: site.leader is None)
             assert silent <= 2 / 3 * T + 0.1
@@ -139,8 +147,10 @@ def test_a_leader_cut_off_is_silent_before_another_acts(servers: RealEnsemble) -
 
 
 def test_sessions_ended_by_force_are_made_anew(servers: RealEnsemble) -> None:
+    """A leader again within T + 2 s each time (A14)."""
+
     async def test(site: Site) -> None:
-        for _ in range(5):
+        for _ in range(EXPIRIES):
             name = site.leader
             assert name is not None
             began = time.monotonic()
@@ -155,6 +165,8 @@ def test_sessions_ended_by_force_are_made_anew(servers: RealEnsemble) -> None:
 
 
 def test_servers_that_end_one_by_one_leave_the_leader_as_it_is(own_servers: RealEnsemble) -> None:
+    """Each of three in turn: no gap of more than 2 s, no other leader (A9)."""
+
     async def test(site: Site) -> None:
         number = site.parts["ap1"].leaders[1].number
         for server in own_servers.servers:
@@ -172,6 +184,8 @@ def test_servers_that_end_one_by_one_leave_the_leader_as_it_is(own_servers: Real
 
 
 def test_without_quorum_the_leader_acts_on_by_leave_of_the_others(own_servers: RealEnsemble) -> None:
+    """Two of three frozen; one leader again within T + 2 s of their return (A10)."""
+
     async def test(site: Site) -> None:
         frozen = own_servers.servers[:2]
         for server in frozen:
@@ -185,7 +199,9 @@ def test_without_quorum_the_leader_acts_on_by_leave_of_the_others(own_servers: R
         finally:
             for server in frozen:
                 server.thaw()
+        thawed = time.monotonic()
         await site.until(lambda: site.leader is not None and not site.parts["ap1"].status.failsafe)
+        assert time.monotonic() - thawed <= T + 2 + SLACK
         await site.until(lambda: all(part.status.registered for part in site.parts.values()))
 
     run(own_servers, test)

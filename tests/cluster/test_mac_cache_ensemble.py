@@ -152,6 +152,8 @@ def test_three_instances_follow_what_one_of_them_sees(servers: RealEnsemble) -> 
 
 
 def test_a_deposed_leaders_delayed_write_is_refused_100_of_100(servers: RealEnsemble) -> None:
+    """Held back until the next leader has begun, then let go (A21)."""
+
     async def test(harness: RealHarness) -> None:
         rng = random.Random(1)
         leaders: dict[int, Term] = {}

@@ -57,6 +57,7 @@ def verdict(world: World, began: float) -> Verdict:
 
 
 def test_a_stopped_leader_leaves_no_gap_and_sends_nothing_more(world: World) -> None:
+    """At most 0.5 s without an answer, nothing after the release (A2)."""
     world.wait_leader("ap1")
     began = time.monotonic()
     assert world.stop("ap1") == 0
@@ -64,19 +65,20 @@ def test_a_stopped_leader_leaves_no_gap_and_sends_nothing_more(world: World) -> 
     world.wait_leader(*STANDBYS)
     found = verdict(world, began)
     assert sent_by(world, "ap1", ended, time.monotonic()) == []
-    assert (found.notifies, found.leaders, found.unanswered) == (1, 1, 0)
+    assert (found.notifies, found.leaders, found.unanswered, found.lost) == (1, 1, 0, 0)
     assert found.gap < 0.5 + BUSY_SECONDS
     world.begin("ap1").wait_ready()
     world.wait_leader("ap1")
 
 
 def test_a_killed_leader_is_replaced_in_time(world: World) -> None:
+    """The next answer within T + 1 s, none twice, no file lost (A1)."""
     world.wait_leader("ap1")
     began = time.monotonic()
     world.kill("ap1")
     world.wait_leader(*STANDBYS)
     found = verdict(world, began)
-    assert (found.notifies, found.leaders, found.unanswered) == (1, 1, 0)
+    assert (found.notifies, found.leaders, found.unanswered, found.lost) == (1, 1, 0, 0)
     assert found.gap < SESSION_SECONDS + 1.0 + BUSY_SECONDS
     world.begin("ap1").wait_ready()
     world.wait_leader("ap1")
@@ -84,6 +86,7 @@ def test_a_killed_leader_is_replaced_in_time(world: World) -> None:
 
 @pytest.mark.parametrize("number", range(REPETITIONS))
 def test_a_frozen_leader_sends_nothing_when_it_wakes_up(world: World, number: int) -> None:
+    """Frozen for 3 T under 20 SUBSCRIBEs a second: no packet when it wakes up (A3)."""
     world.wait_leader("ap1")
     world.let_pass(number * 0.05)  # another moment between two beats each time
     began = time.monotonic()
@@ -97,5 +100,5 @@ def test_a_frozen_leader_sends_nothing_when_it_wakes_up(world: World, number: in
     assert len(asked) > 100
     assert sent_by(world, "ap1", woken, woken + 3.0) == []
     found = verdict(world, began)
-    assert (found.notifies, found.leaders, found.unanswered) == (1, 1, 0)
+    assert (found.notifies, found.leaders, found.unanswered, found.lost) == (1, 1, 0, 0)
     assert found.gap < SESSION_SECONDS + 1.0 + BUSY_SECONDS

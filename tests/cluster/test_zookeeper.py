@@ -63,6 +63,8 @@ class Lag:
 
 
 def test_twenty_sessions_are_ended_by_force_and_no_thread_is_left(servers: RealEnsemble) -> None:
+    """Twenty times in a row, a session again within T + 2 s (A14)."""
+
     async def test(harness: RealHarness) -> None:
         client = await harness.open()
         one = client.ensemble
@@ -87,6 +89,8 @@ def test_twenty_sessions_are_ended_by_force_and_no_thread_is_left(servers: RealE
 def test_servers_that_fall_silent_are_left_in_two_thirds_of_the_session_timeout(
     servers: RealEnsemble, asks: bool
 ) -> None:
+    """Contact counts as lost within 2/3 T, and nothing holds the event loop up for 100 ms (A6, A10)."""
+
     async def test(harness: RealHarness) -> None:
         client = await harness.open()
         one = client.ensemble
@@ -163,6 +167,8 @@ def test_a_frozen_server_is_left_for_another_one_within_the_session(servers: Rea
 
 
 def test_a_quorum_that_is_lost_for_longer_than_the_session(servers: RealEnsemble) -> None:
+    """Mute servers, not ones that refuse (A10)."""
+
     async def test(harness: RealHarness) -> None:
         client = await harness.open()
         one = client.ensemble
@@ -197,6 +203,8 @@ def test_a_quorum_that_is_lost_for_longer_than_the_session(servers: RealEnsemble
 
 
 def test_servers_that_appear_later_are_found(tmp_path: Path, servers: RealEnsemble) -> None:
+    """Started without any (A12)."""
+
     async def test(harness: RealHarness) -> None:
         client = await harness.open(wait=False)
         await client.until(lambda: client.logged("ZooKeeper does not take us"))

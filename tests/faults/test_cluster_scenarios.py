@@ -63,6 +63,7 @@ def test_the_first_start_ends_with_the_lowest_order_leading(seed: int, worlds: l
 
 @many
 def test_a_killed_leader_is_followed_when_its_session_ends(seed: int, worlds: list[World]) -> None:
+    """Another one acts as soon as the servers have noticed (A1)."""
     world = settled(worlds, seed)
     world.kill(world.machine("ap1"))
     assert world.wait_for(lambda: world.leader is not None, 10) <= T + SERVERS
@@ -71,6 +72,7 @@ def test_a_killed_leader_is_followed_when_its_session_ends(seed: int, worlds: li
 
 @many
 def test_a_leader_that_stops_in_order_is_followed_at_once(seed: int, worlds: list[World]) -> None:
+    """Nobody waits for the end of a session or a lease (A2)."""
     world = settled(worlds, seed)
     first = world.machine("ap1")
     world.leave(first)
@@ -83,6 +85,7 @@ def test_a_leader_that_stops_in_order_is_followed_at_once(seed: int, worlds: lis
 
 @many
 def test_a_frozen_leader_does_nothing_when_it_wakes(seed: int, worlds: list[World]) -> None:
+    """Not even in the first instant (A3)."""
     world = settled(worlds, seed)
     first = world.machine("ap1")
     first.frozen = True
@@ -136,7 +139,7 @@ def test_who_was_frozen_for_long_waits_for_an_answer_though_its_lease_may_last(
 
 @pytest.mark.parametrize("link", ["cut", "stale"])
 def test_a_leader_without_contact_is_silent_before_another_acts(link: str, worlds: list[World]) -> None:
-    """Fifty times at a random phase; also where its server is cut off and goes on answering reads."""
+    """Fifty times at a random phase (A6); also where its server is cut off and goes on answering reads."""
     for seed in range(50):
         world = settled(worlds, seed)
         cut(world, "ap1", link=link)
@@ -146,6 +149,7 @@ def test_a_leader_without_contact_is_silent_before_another_acts(link: str, world
 
 
 def test_a_session_that_is_ended_by_force_is_made_anew(worlds: list[World]) -> None:
+    """Twenty times in a row (A14)."""
     world = settled(worlds, 3)
     for _ in range(20):
         leader = world.leader
@@ -171,6 +175,7 @@ def test_a_leader_whose_session_was_ended_by_force_acts_no_longer_than_its_lease
 
 @many
 def test_a_better_member_takes_over_once_after_the_hold_down(seed: int, worlds: list[World]) -> None:
+    """One hand-over, in good order (A15)."""
     world = settled(worlds, seed)
     first = world.machine("ap1")
     world.kill(first)
@@ -244,6 +249,7 @@ def test_an_unfit_pair_does_not_pass_the_leadership_to_and_fro(worlds: list[Worl
 
 
 def test_a_second_process_of_a_name_never_leads(worlds: list[World]) -> None:
+    """However long it waits while the first one lives (A20)."""
     world = settled(worlds, 6)
     twin = world.start("ap1", 1)
     world.run_until(world.now + T + 1)
@@ -269,6 +275,7 @@ def test_the_node_of_a_killed_process_is_waited_out(worlds: list[World]) -> None
 
 @many
 def test_zookeeper_comes_after_the_instances(seed: int, worlds: list[World]) -> None:
+    """The lead within T + 2 s of it (A12)."""
     world = World(seed)
     worlds.append(world)
     world.ensemble.up = False
@@ -280,6 +287,7 @@ def test_zookeeper_comes_after_the_instances(seed: int, worlds: list[World]) -> 
 
 @many
 def test_without_quorum_the_leader_acts_on_while_all_others_promise(seed: int, worlds: list[World]) -> None:
+    """For a minute, and one leader after it (A10)."""
     world = settled(worlds, seed)
     world.ensemble.up = False
     gap = 0.0
