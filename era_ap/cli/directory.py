@@ -2,7 +2,8 @@
 
 Exit codes: 0 done (diff: nothing differs), 1 done but for the records that are named (diff: something
 differs), 2 not done or not to its end: wrong usage, an unusable site configuration, a directory or folder
-that cannot be reached, or the guard against mass removal. Repeating a command is always safe.
+that cannot be reached, or the guard against mass removal; 130 interrupted, the domains before stay done.
+Repeating a command is always safe.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def directory() -> None:
     other side is the source of 'directory' in the site configuration. One domain is one transaction; a
     record that cannot be taken over is named with its file and line, and the others go on.
 
-    Exit codes: 0 done, 1 done but for the records named (diff: there are differences), 2 not done.
+    Exit codes: 0 done, 1 done but for the records named (diff: there are differences), 2 not done, or not
+    to its end, 130 interrupted. Repeating a command is always safe.
     """
 
 
@@ -170,6 +172,8 @@ def _run(job: Job) -> None:
         asyncio.run(work())
     except Refused as refused:
         report.stop(refused, str(job.folder) if job.outward else source.name, asdict(totals))
+    except KeyboardInterrupt:
+        report.interrupt(asdict(totals), _sentence(job, totals, source.name))
     differs = job.command == "diff" and totals.differs
     report.end(asdict(totals), _sentence(job, totals, source.name), ok=not totals.failed and not differs)
     sys.exit(1 if totals.failed or differs else 0)

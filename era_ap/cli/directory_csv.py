@@ -135,8 +135,7 @@ def _import(job: Job) -> None:
     chosen = source_of(job.config, job.source, as_json=job.as_json)
     name = "standard input" if str(job.file) == "-" else str(job.file)
     report = Report("csv import", as_json=job.as_json, edits=job.dry_run or job.verbose)
-
-    totals, rows = Totals(), 0
+    way, totals, rows = f"{name} to {chosen.name}", Totals(), 0
 
     async def work(lines: io.TextIOWrapper) -> None:
         nonlocal totals, rows
@@ -157,16 +156,21 @@ def _import(job: Job) -> None:
         refuse(Refused(Reason.ROW_INVALID, str(error)), f"{name}:1", as_json=job.as_json)
     except Refused as refused:
         report.stop(refused, chosen.name, {"rows": rows, **asdict(totals)})
+    except KeyboardInterrupt:
+        report.interrupt({"rows": rows, **asdict(totals)}, _sentence(job, way, totals, rows))
     except OSError as error:
         raise click.BadParameter(f"{name}: {error.strerror}", param_hint="FILE") from None
-    would = "would be " if job.dry_run else ""
-    sentence = (
-        f"csv import: {name} to {chosen.name}: {rows:,} rows; accounts: {would}{totals.added:,} added, "
-        f"{totals.changed:,} changed, {totals.unchanged:,} unchanged"
-        + (f"; {totals.failed:,} rows not taken over, see above" if totals.failed else "")
-    )
-    report.end({"rows": rows, **asdict(totals)}, sentence, ok=not totals.failed)
+    report.end({"rows": rows, **asdict(totals)}, _sentence(job, way, totals, rows), ok=not totals.failed)
     sys.exit(1 if totals.failed else 0)
+
+
+def _sentence(job: Job, way: str, totals: Totals, rows: int) -> str:
+    would = "would be " if job.dry_run else ""
+    failed = f"; {totals.failed:,} rows not taken over, see above" if totals.failed else ""
+    return (
+        f"csv import: {way}: {rows:,} rows; accounts: {would}{totals.added:,} added, "
+        f"{totals.changed:,} changed, {totals.unchanged:,} unchanged{failed}"
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ elsewhere. Nothing is kept but a few findings, so a million edits need no memory
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +27,7 @@ TERMINAL_SECONDS = 0.1
 LOG_SECONDS = 10.0
 MOST_PROBLEMS = 10_000
 MOST_FIELDS = 8
+INTERRUPTED = 128 + signal.SIGINT
 _SIGNS = {"add": "+", "change": "~", "remove": "-"}
 
 
@@ -102,6 +104,11 @@ class Report:
         self._problems.append(problem)
         self.end(totals, "", ok=False)
         sys.exit(2)
+
+    def interrupt(self, totals: Mapping[str, object], sentence: str) -> NoReturn:
+        """Say what was done before Ctrl-C, and exit as shells expect it."""
+        self.end(totals, f"{sentence}; interrupted: the rest was not looked at", ok=False)
+        sys.exit(INTERRUPTED)
 
     def _opening(self) -> str:
         return f'{{\n "command": "{self._command}",\n "changes": ['

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -418,6 +419,54 @@ def test_secrets_are_never_shown(on_sqlite: Command, folder: Path) -> None:
         assert "s3cret" not in output
         assert "0ther" not in output
         assert "***" in output
+
+
+HALF = """
+import asyncio
+from era_ap.cli import main
+from era_ap.directory.sql_edit import Edit
+
+put_accounts = Edit.put_accounts
+
+async def halt(self, domain, rows, existing):
+    await put_accounts(self, domain, rows, existing)
+    if domain == "b.example.com":
+        print("half", flush=True)
+        await asyncio.Event().wait()
+
+Edit.put_accounts = halt
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_what_is_interrupted_leaves_whole_domains(
+    any_directory: Command, folder: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    config = str(any_directory.site.config)
+    arguments = [sys.executable, "-c", HALF, "directory", "import", str(folder), "-c", config]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(number)
+        told = process.stdout.read()
+    assert process.returncode == code
+    assert ("accounts: 6 added" in told and "interrupted" in told) is (number is signal.SIGINT)
+    any_directory("export", tmp_path / "out")
+    assert content(tmp_path / "out") == {name: text for name, text in TREE.items() if name.startswith(A)}
+    assert totals(any_directory("import", folder)) == (1, 0, 0, 6)
+
+
+def test_imports_at_the_same_time_do_it_once(any_directory: Command, folder: Path, tmp_path: Path) -> None:
+    config = str(any_directory.site.config)
+    arguments = [sys.executable, "-m", "era_ap", "directory", "import", str(folder), "--json", "-c", config]
+    running = [subprocess.Popen(arguments, stdout=subprocess.PIPE) for _ in range(3)]
+    documents = [json.loads(process.communicate()[0]) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert sum(document["added"] for document in documents) == 7
+    assert sum(document["unchanged"] for document in documents) == 14
+    any_directory("export", tmp_path / "out")
+    assert content(tmp_path / "out") == TREE
 
 
 # --- which source
