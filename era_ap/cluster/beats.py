@@ -59,6 +59,7 @@ class Channel:
         self._clock = clock
         self._wall_clock = wall_clock
         self._socket: socket.socket | None = None
+        self._empty_at = float("-inf")
 
     def open(self, sock: socket.socket) -> None:
         """Use ``sock``, which is bound; to be called in the loop."""
@@ -75,11 +76,20 @@ class Channel:
         for _ in range(most):
             try:
                 data, control, _flags, _peer = self._socket.recvmsg(_ROOM, timestamps.ROOM)
-            except OSError:  # nothing there, or an ICMP error about what we sent
+            except BlockingIOError:
+                self._empty_at = self._clock()
                 return
-            at = timestamps.kernel_time(control)
-            age = max(0.0, self._wall_clock() - at) if at is not None else 0.0
-            self._take(data, self._clock() - age)
+            except OSError:  # an ICMP error about what we sent
+                return
+            self._take(data, self._arrived(timestamps.kernel_time(control)))
+
+    def _arrived(self, at: float | None) -> float:
+        """When a datagram came, by ``clock``; not before the socket was empty, though the wall clock, which
+        somebody may have set meanwhile, says so.
+        """
+        now = self._clock()
+        age = max(0.0, self._wall_clock() - at) if at is not None else 0.0
+        return max(now - age, min(now, self._empty_at))
 
     def send(self, datagram: bytes, address: tuple[str, int]) -> None:
         """Send; what the kernel does not take is lost."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from era_ap.cluster.beats import Beats
+from era_ap.cluster.beats import Beats, Channel
 from era_ap.cluster.notices import GRACE_SECONDS
 from era_ap.cluster.view import Member, Term
 
@@ -256,6 +256,30 @@ def test_strangers_are_not_heard(options: dict[str, Any]) -> None:
         assert stranger.pnp.elsewhere == []
 
     run(talk, make("ap1"), make("ap2", **options))
+
+
+def test_a_wall_clock_that_is_set_makes_no_notice_old() -> None:
+    arrived: list[float] = []
+    ahead = 0.0
+
+    async def talk() -> None:
+        nonlocal ahead
+        channel = Channel(lambda _, at: arrived.append(at), time.monotonic, lambda: time.time() + ahead)
+        ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        ours.bind(("127.0.0.1", 0))
+        channel.open(ours)
+        channel.read()  # it is empty
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            for shift in (0.0, 3600.0, -3600.0):
+                ahead = shift
+                began = time.monotonic()
+                other.sendto(b"x", ours.getsockname())
+                channel.read()
+                assert began - 1.0 < arrived[-1] <= time.monotonic()
+        channel.close()
+
+    asyncio.run(talk())
+    assert len(arrived) == 3
 
 
 def test_noise_on_the_port_and_members_that_are_nowhere_do_no_harm() -> None:
