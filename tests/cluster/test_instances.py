@@ -15,6 +15,7 @@ from tests.cluster.ensemble import RealEnsemble
 from tests.conftest import MAC, Site
 from tests.functional.strict_clients import http, tftp
 from tests.functional.test_daemon import eventually
+from tests.functional.test_local_state import rows, take_away, wait_saved
 from tests.functional.test_management_port import readiness
 from tests.functional.web import port_of
 
@@ -78,6 +79,34 @@ def test_it_serves_before_zookeeper_is_there_and_leads_soon_after(
     process.wait(lambda: led(process))
     assert time.monotonic() - began < T + 2 + BUSY_SECONDS
     eventually(lambda: readiness(process)[1]["status"] == "ready")
+
+
+def test_with_zookeeper_storage_and_directory_away_it_serves_what_it_knew(
+    site: Site, server: RealEnsemble, daemon: Start
+) -> None:
+    """Started like that, too; it says how old each of them is, and PnP stays silent."""
+    server.start()
+    process = daemon(configure(site, server)).wait_ready()
+    process.wait(lambda: led(process))
+    eventually(lambda: readiness(process)[1]["status"] == "ready")
+    wait_saved(site, "templates/T46S.cfg")
+    eventually(lambda: ("named", "mac-cache", "1/index") in rows(site))
+    whole = tftp(process.port, NAME)
+    server.close()
+    assert process.stop() == 0
+    take_away(site, "storage", "directory")
+    process = daemon(site.config).wait_ready()
+    assert tftp(process.port, NAME) == http(port_of(process), NAME) == whole
+    status, document = readiness(process)
+    assert (status, document["status"]) == (200, "degraded")
+    assert document["sources"]["zookeeper"]["state"] == "missing"
+    for name in ("storage", "directory"):
+        source = document["sources"][name]
+        assert source["state"] == "stale"
+        assert 0 < source["age_seconds"] < 60
+        assert any(reason.startswith(f"{name} is stale (") for reason in document["reasons"])
+    assert led(process) == []
+    assert process.stop() == 0
 
 
 def test_a_second_process_of_a_name_is_told_and_never_leads(
