@@ -13,6 +13,7 @@ import getpass
 import logging
 import math
 import os
+import sqlite3
 import ssl
 from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import ip_address
@@ -35,6 +36,7 @@ MASS = 10
 """Mass reading may take so many times the limit of a single statement."""
 
 _FILE_BYTES = 4096
+_LOCKED_SECONDS = 0.02
 _LOGGERS = ("aiosqlite", "asyncmy", "asyncpg", "sqlalchemy.pool")
 """They log statements with their values, or failures that are told by ``Refused`` anyway, once."""
 
@@ -95,18 +97,21 @@ class Connector:
         path = Path(self._settings.address.database)
         if self._use is Use.UPGRADE:
             await self.in_thread(_touch, path)
-        seconds = (
-            self._settings.seconds * 0.8
-        )  # its own word, that the file is locked, says more than our limit
+        # Less than our limit: its own word, that the file is locked, says more.
+        seconds = self._settings.seconds * 0.8
         address = f"file:{quote(str(path))}?mode=rw"
         connecting = aiosqlite.connect(address, uri=True, isolation_level=None, timeout=seconds)
         connecting._thread.daemon = True  # one that hangs on a dead disk must not keep the process
         made = await connecting
-        await made.execute("PRAGMA foreign_keys=ON")
-        if self._use is Use.READ:
-            await made.execute("PRAGMA query_only=ON")
-        elif self._use is Use.UPGRADE:
-            await made.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers never wait for writers
+        try:
+            await made.execute("PRAGMA foreign_keys=ON")
+            if self._use is Use.READ:
+                await made.execute("PRAGMA query_only=ON")
+            elif self._use is Use.UPGRADE:
+                await _keep_wal(made, seconds)
+        except Exception:
+            await made.close()
+            raise
         return made
 
     async def _postgresql(self) -> Any:
@@ -193,6 +198,24 @@ def abort(connection: Any) -> None:
 def _touch(path: Path) -> None:
     """A new file of SQLite is ours alone: it will hold passwords."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+async def _keep_wal(connection: aiosqlite.Connection, seconds: float) -> None:
+    """Let readers never wait for writers; the file remembers it.
+
+    SQLite does not wait for the lock that this takes. Raises sqlite3.OperationalError after ``seconds``.
+    """
+    until = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            await connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            is_locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_locked or asyncio.get_running_loop().time() > until:
+                raise
+        else:
+            return
+        await asyncio.sleep(_LOCKED_SECONDS)
 
 
 def _is_address(host: str) -> bool:
