@@ -76,6 +76,7 @@ def test_it_says_what_it_serves_and_counts_what_phones_did(site: Site, daemon: S
     assert found[requests, "mac-unknown", "not_found", "tftp"] == 1
     assert found["era_ap_sent_bytes_total", "tftp"] == len(whole)
     assert found["era_ap_request_seconds_count", "tftp"] == 2
+    assert found["era_ap_render_seconds_count",] == 1
     assert found["era_ap_phones",] == 1
     assert found["era_ap_templates",] == 1
     assert found["era_ap_leader", "1"] == 1
