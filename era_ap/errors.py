@@ -8,6 +8,8 @@ never lets them reach a phone: what a phone reads is a constant of this module.
 from __future__ import annotations
 
 import enum
+import errno
+import os
 from dataclasses import dataclass
 from typing import Self
 
@@ -213,6 +215,19 @@ class Refused(Exception):  # noqa: N818 - the field's word: a request is refused
     def __str__(self) -> str:
         through = f" (through {' > '.join(self.chain)})" if self.chain else ""
         return f"{self.reason.code}: {self.detail or self.reason.advice}{through}"
+
+
+_PORT_ADVICE = {
+    errno.EACCES: "; a port below 1024 needs root or CAP_NET_BIND_SERVICE, which deploy/systemd gives",
+    errno.EADDRNOTAVAIL: "; this host has no such address",
+}
+
+
+def cannot_serve(what: str, address: str, port: int, error: OSError, advice: str = "") -> OSError:
+    """``error`` of binding a socket as an operator wants to read it."""
+    why = os.strerror(error.errno) if error.errno else str(error)
+    known = _PORT_ADVICE.get(error.errno or 0, advice)
+    return OSError(f"cannot serve {what} at {address} on port {port}: {why}{known}")
 
 
 class Severity(enum.Enum):

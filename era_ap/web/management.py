@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from era_ap.errors import cannot_serve
 from era_ap.settings import own_address
 from era_ap.web.connections import ConnectionPolicy
 from era_ap.web.server import WebPolicy, WebServer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BODY_BYTES: Final = 64 * 1024
 _ATTEMPTS: Final = 20
+_ADVICE: Final = "; each role of a host needs an ext.management.port of its own"
 _LOOPBACK: Final = "127.0.0.1"
 _TEXT: Final = "text/plain; charset=utf-8"
 _POLICY: Final = ConnectionPolicy(connections=512, connections_per_address=256, body_bytes=BODY_BYTES)
@@ -121,7 +122,7 @@ class Management:
             self.notices, self.where = self._bind(address or _LOOPBACK, wanted.port)
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL or wanted.address is not None:
-                raise _told(error, address, wanted.port) from error
+                raise cannot_serve("management", address, wanted.port, error, _ADVICE) from error
             self.notices, self.where = self._bind(_LOOPBACK, wanted.port)
         if wanted.address is None and self.where[0] != address:
             advice = (
@@ -152,12 +153,6 @@ class Management:
                 if port or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
-
-
-def _told(error: OSError, address: str, port: int) -> OSError:
-    why = os.strerror(error.errno) if error.errno else str(error)
-    advice = "; each role of a host needs an ext.management.port of its own" if port else ""
-    return OSError(f"cannot serve management at {address} on port {port}: {why}{advice}")
 
 
 def health_pages(health: Callable[[], Health], about: Mapping[str, str]) -> Pages:

@@ -7,7 +7,6 @@ where neither ``ext.http_port`` nor ``ext.https_port`` is set.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from era_ap.admission import read_address
-from era_ap.errors import Reason, Refused
+from era_ap.errors import Reason, Refused, cannot_serve
 from era_ap.provisioning.request import Subject, Transport
 from era_ap.provisioning.tokens import issue
 from era_ap.settings import upload_policy
@@ -142,8 +141,7 @@ class PhoneHttp:
             if address == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 self._log.warning("this host has no IPv6", address=address)
                 return
-            why = os.strerror(error.errno) if error.errno else str(error)
-            raise OSError(f"cannot serve {name.upper()} at {address} on port {port}: {why}") from error
+            raise cannot_serve(name.upper(), address, port, error) from error
         self._tell(name, host, bound)
 
     def _tell(self, name: str, address: str, port: int) -> None:
