@@ -24,10 +24,10 @@ from era_ap import config, systemd
 from era_ap.admission import Admission
 from era_ap.clustering import Clustering
 from era_ap.discovery import Discovery
-from era_ap.errors import Problem, Refused
+from era_ap.errors import Problem, Refused, cannot_serve
 from era_ap.feeds import Feeds
 from era_ap.health import Phase
-from era_ap.logs import JournalFile, Logs
+from era_ap.logs import JournalFile, Logs, keep_standard_descriptors
 from era_ap.oversight import Observed, Oversight
 from era_ap.provisioning.addresses import AddressBook
 from era_ap.provisioning.provisioner import Provisioner
@@ -61,14 +61,12 @@ class Daemon:
     """One running instance of one ap role."""
 
     def __init__(self, reactor: AsyncioSelectorReactor, path: Path, site: Site, role: ApRole) -> None:
-        self._path = path
-        self._site = site
-        self._role = role
+        self._path, self._site, self._role = path, site, role
         self.is_stopping = False
         ext = role.ext
         self._logs = Logs(ext.log.format.value, ext.log.level.value)
         self._log = self._logs.log.bind(role=role.name)
-        self._journal = JournalFile(ext.journal) if ext.journal else None
+        self._journal = JournalFile(ext.journal, self._log) if ext.journal else None
         reporter = Reporter(self._log, self._journal)
         self.report_defect = reporter.defect
         book = AddressBook()
@@ -79,7 +77,10 @@ class Daemon:
         self._state = State(folder_of(site, role), role.name, site.site, self._log)
         parts = (self._provisioner, book, resolver, self._log)
         self._feeds = Feeds(site, role, *parts, statics=self._statics, state=self._state)
-        self._service = FileService(self._provisioner, self._statics, book, resolver, clock=time.monotonic)
+        observe = reporter.counts.rendered.observe
+        self._service = FileService(
+            self._provisioner, self._statics, book, resolver, clock=time.monotonic, on_rendered=observe
+        )
         self._admission = Admission(admission_policy(role))
         # Who asks by multicast may forge his source; that must not close TFTP and HTTP to somebody else.
         self._pnp_admission = Admission(admission_policy(role))
@@ -124,7 +125,7 @@ class Daemon:
             clustering=self._clustering,
             gates={"files": self._admission, "pnp": self._pnp_admission},
             pools={"storage": self._statics.pool},
-            logs=self._logs,
+            logs={"log": self._logs} | ({"journal": self._journal} if self._journal else {}),
         )
 
     def bind(self) -> None:
@@ -148,8 +149,7 @@ class Daemon:
                 host, port, *_ = self._tftp.listen(address, self._role.tftp_port)
             except OSError as error:
                 if address != "::" or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                    why = os.strerror(error.errno) if error.errno else str(error)
-                    raise OSError(f"cannot serve TFTP on port {self._role.tftp_port}: {why}") from error
+                    raise cannot_serve("TFTP", address, self._role.tftp_port, error) from error
                 self._log.warning("this host has no IPv6", address=address)
                 continue
             self._discovery.tftp_port = port
@@ -293,6 +293,7 @@ def run_daemon(path: Path, role_name: str) -> int:
     an orderly stop, with 1 if a second signal cut it short. Raises ``ConfigError``, also for a key or
     certificate that is not usable.
     """
+    keep_standard_descriptors()
     faulthandler.enable()
     site = config.load(path)
     role = site.ap(role_name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from era_ap.errors import Outcome
+from era_ap.masking import MASK, mask_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 REFUSALS_PER_SECOND = 10
 
-_TOKEN: Final = re.compile(r"^(p/)[^/]{32,}", re.IGNORECASE)
+_TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{32,}", re.IGNORECASE)
 """The token of a temporary address; whoever has it and the phone's address may fetch the phone's file."""
 
 
@@ -50,7 +51,7 @@ class Record:
             "method": self.method,
             "status": self.status,
             "reason": self.reason.code,
-            "file": _TOKEN.sub(r"\1***", subject.file),
+            "file": _safe(subject.file),
             "mac": subject.mac,
             "account": subject.account,
             "model": subject.model,
@@ -59,8 +60,8 @@ class Record:
             "options": dict(self.options),
             "retransmits": self.retransmits,
             "seconds": round(self.seconds, 6),
-            "agent": self.agent,
-            "detail": subject.detail,
+            "agent": _safe(self.agent),
+            "detail": _safe(subject.detail),
         }
         return {key: value for key, value in found.items() if value not in ("", {}, None)}
 
@@ -68,6 +69,11 @@ class Record:
     def is_served(self) -> bool:
         """Whether the phone has got its whole file."""
         return self.reason.outcome is Outcome.SERVED
+
+
+def _safe(text: str) -> str:
+    """What a phone said of itself or asked for, without what nobody else may read."""
+    return _TOKEN.sub(rf"\1{MASK}", mask_pairs(text)) if text else text
 
 
 class RefusalLimit:

@@ -2,33 +2,38 @@
 
 Owns the set-up of structlog and the writing: the event loop hands over what is to be said and goes on; a
 thread renders and writes it, many lines at a time. A reader that stalls (a full disk, a stuck pipe) never
-blocks the loop; what it cannot take is counted and dropped. Fields that name a secret are masked here too,
-so that a careless caller leaks nothing.
+blocks the loop; what it does not take is counted and dropped. Fields that name a secret are masked here too,
+so that a careless caller leaks nothing, and what does not print is escaped: phones choose the names that
+they ask for, and terminals obey what they are shown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import json
 import logging
 import logging.handlers
+import os
 import queue
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import structlog
 from twisted import logger as twisted_logger
 from zope.interface import implementer
 
+from era_ap import systemd
 from era_ap.journal import Record
 from era_ap.masking import is_secret, mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
+    from io import TextIOWrapper
 
 LINES_WAITING = 20_000
 LINES_AT_ONCE = 1_000
@@ -36,6 +41,8 @@ GATHERING_SECONDS = 0.02
 JOURNAL_BYTES = 16 * 1024 * 1024
 JOURNAL_FILES = 4
 CLOSE_SECONDS = 1.0
+PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""Of syslog(3), as sd-daemon(3) wants them before a line."""
 
 Said = TypeVar("Said")
 Event = dict[str, Any]
@@ -47,15 +54,27 @@ class Writer(Generic[Said]):
     """A thread that turns what is ``put`` into lines with ``render`` and gives them to one handler.
 
     It gathers for a moment before it writes: waking up for each line would cost the loop more than the line.
+    ``on_problem`` is told, in the thread, why the handler fails, and "" when it no longer does.
     """
 
     def __init__(
-        self, name: str, handler: logging.Handler, render: Callable[[Said], str], waiting: int = LINES_WAITING
+        self,
+        name: str,
+        handler: logging.Handler,
+        render: Callable[[Said], str],
+        *,
+        waiting: int = LINES_WAITING,
+        on_problem: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.dropped = 0
         self._waiting = waiting
         self._handler = handler
+        # Instead of a traceback on standard error:
+        handler.handleError = _raise  # type: ignore[assignment, method-assign]
         self._render = render
+        self._on_problem = on_problem
+        self._problem = ""
+        self._left_out = 0
+        self._failed = 0
         self._said: queue.SimpleQueue[Said | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -65,7 +84,12 @@ class Writer(Generic[Said]):
         if self._said.qsize() < self._waiting:
             self._said.put(said)
         else:
-            self.dropped += 1
+            self._left_out += 1
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written: the thread was too far behind, or the handler failed."""
+        return self._left_out + self._failed
 
     @property
     def is_alive(self) -> bool:
@@ -89,7 +113,18 @@ class Writer(Generic[Said]):
             lines = [self._line(said) for said in batch if said is not None]
             ended = len(lines) < len(batch)
             if lines:
-                self._handler.handle(logging.makeLogRecord({"msg": "\n".join(lines)}))
+                self._write(lines)
+
+    def _write(self, lines: Sequence[str]) -> None:
+        problem = ""
+        try:
+            self._handler.handle(logging.makeLogRecord({"msg": "\n".join(lines)}))
+        except (OSError, ValueError) as error:  # a ValueError: the stream was closed under us
+            self._failed += len(lines)
+            problem = str(error)
+        if problem != self._problem:
+            self._problem = problem
+            self._on_problem(problem)
 
     def _line(self, said: Said) -> str:
         try:
@@ -104,6 +139,8 @@ class Logs:
     def __init__(self, form: str = "auto", level: str = "info") -> None:
         console = form == "console" or (form == "auto" and sys.stderr.isatty())
         render = _console() if console else _json
+        if systemd.is_journal(sys.stderr.fileno()):
+            render = _with_priority(render)
         self._writer = Writer("log", logging.StreamHandler(sys.stderr), render)
         lines = _Lines(self._writer)
         structlog.configure(
@@ -138,15 +175,22 @@ class Logs:
 
 
 class JournalFile:
-    """The journal as JSON lines in a file of limited size; older parts are kept as ``.1`` to ``.4``."""
+    """The journal as JSON lines in a file of limited size; older parts are kept as ``.1`` to ``.4``.
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=JOURNAL_BYTES, backupCount=JOURNAL_FILES, encoding="utf-8", delay=False
+    A file that cannot be written is no reason not to serve: ``log`` hears of it and it is tried again.
+    """
+
+    def __init__(self, path: Path, log: structlog.typing.FilteringBoundLogger) -> None:
+        self._path = path
+        self._log = log
+        self._writer: Writer[Record] = Writer(
+            "journal", _Rotating(path), _journal_line, on_problem=self._on_problem
         )
-        path.chmod(0o600)
-        self._writer: Writer[Record] = Writer("journal", handler, _journal_line)
+
+    @property
+    def dropped(self) -> int:
+        """Records that could not be written."""
+        return self._writer.dropped
 
     def write(self, record: Record) -> None:
         """Append one record; never blocks."""
@@ -155,6 +199,80 @@ class JournalFile:
     def close(self) -> None:
         """Write what is waiting and close the file."""
         self._writer.close()
+
+    def _on_problem(self, problem: str) -> None:
+        if problem:
+            self._log.error("journal not written", file=str(self._path), detail=problem)
+        else:
+            self._log.info("journal is written again", file=str(self._path))
+
+
+class _Rotating(logging.handlers.RotatingFileHandler):
+    """Opens its file when there is something to write, for its owner only, and follows who moves it away."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path, maxBytes=JOURNAL_BYTES, backupCount=JOURNAL_FILES, encoding="utf-8", delay=True
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append; to a new file where somebody else has taken the old one away."""
+        if self.stream is not None and self._is_gone(self.stream.fileno()):
+            self.stream.close()
+            self.stream = None  # as the base class does it
+        super().emit(record)
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return open(self.baseFilename, "a", encoding="utf-8", opener=_open_private)
+
+    def _is_gone(self, descriptor: int) -> bool:
+        try:
+            there = Path(self.baseFilename).stat()
+        except FileNotFoundError:
+            return True
+        return not os.path.samestat(there, os.fstat(descriptor))
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a journal's files, the oldest first; what is no record is passed over."""
+    for number in range(JOURNAL_FILES, -1, -1):
+        part = path.with_name(f"{path.name}.{number}") if number else path
+        try:
+            lines = part.open(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        with lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    record = json.loads(line)
+                    if isinstance(record, dict):
+                        yield record
+
+
+def _open_private(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags, 0o600)
+    with contextlib.suppress(PermissionError):  # somebody else's file that we may write to
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _raise(_record: logging.LogRecord) -> None:
+    raise  # noqa: PLE0704 - what a handler calls in its except clause
+
+
+def keep_standard_descriptors() -> None:
+    """Give standard input, output and error to /dev/null where a process was started without them.
+
+    Otherwise the next socket gets the number, and what is meant for the log goes to a phone.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
 
 
 class _Lines:
@@ -170,16 +288,48 @@ def _stamp(_log: object, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def _json(event: Event) -> str:
-    return _TO_JSON(_finished(event))
+    return _printable(_TO_JSON(_finished(event)))
 
 
 def _console() -> Callable[[Event], str]:
     renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    return lambda event: str(renderer(None, "", _finished(event)))
+
+    def render(event: Event) -> str:
+        shown = {
+            key: _printable(value) if isinstance(value, str) else value
+            for key, value in _finished(event).items()
+        }
+        if "exception" in event:  # a traceback is of many lines
+            shown["exception"] = "\n".join(map(_printable, event["exception"].split("\n")))
+        return str(renderer(None, "", shown))
+
+    return render
+
+
+def _with_priority(render: Callable[[Event], str]) -> Callable[[Event], str]:
+    """What the journal of systemd wants: its priority before each line."""
+
+    def prefixed(event: Event) -> str:
+        prefix = f"<{PRIORITIES.get(event['level'], PRIORITIES['info'])}>"
+        return prefix + render(event).replace("\n", f"\n{prefix}")
+
+    return prefixed
+
+
+def _printable(line: str) -> str:
+    """``line`` with what does not print as JSON escapes it."""
+    return line if line.isprintable() else "".join(map(_escaped, line))
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def _journal_line(record: Record) -> str:
-    return _TO_JSON({"at": round(record.at, 3), **record.fields()})
+    return _printable(_TO_JSON({"at": round(record.at, 3), **record.fields()}))
 
 
 def _finished(event: Event) -> Event:
@@ -203,6 +353,6 @@ class _Forward:
     def __call__(self, event: dict[str, Any]) -> None:
         failure = event.get("log_failure")
         if failure is not None:
-            self._log.error("failure", detail=failure.getErrorMessage(), traceback=failure.getTraceback())
+            self._log.error("failure", detail=failure.getErrorMessage(), exception=failure.getTraceback())
         else:
             self._log.debug("twisted", detail=twisted_logger.formatEvent(event))

@@ -40,6 +40,10 @@ _NOT_AUTH_SECRETS: Final = frozenset(
 _SECRET_CODES: Final = re.compile(r"(?<![A-Za-z0-9])P(?:2|34|196|[4-9]06)(?![A-Za-z0-9])")
 
 
+_PAIR: Final = re.compile(r"([A-Za-z][\w.-]*)=([^&;,/\s'\"]+)")
+_LOGIN: Final = re.compile(r"(//[^:/@\s]*):[^@/\s]+@")
+
+
 def is_secret(path: str) -> bool:
     """Whether the value at ``path`` (dotted field, text key or XPath) must not be shown."""
     words = [word.lower() for word in _WORD.findall(path)]
@@ -60,3 +64,10 @@ def mask(value: str) -> str:
 def shown(path: str, value: str) -> str:
     """``value``, masked if ``path`` names a secret."""
     return mask(value) if is_secret(path) else value
+
+
+def mask_pairs(text: str) -> str:
+    """``text`` of somebody else without the secrets that it names itself: ``password=x``, ``//user:x@``."""
+    if "=" in text:
+        text = _PAIR.sub(lambda pair: f"{pair[1]}={shown(pair[1], pair[2])}", text)
+    return _LOGIN.sub(rf"\1:{MASK}@", text) if "//" in text else text

@@ -94,7 +94,7 @@ _TABLE: Final = (
     ("era_ap_pool_threads", _G, "pool", "threads of a pool"),
     ("era_ap_pool_busy", _G, "pool", "threads of a pool that work"),
     ("era_ap_pool_waiting", _G, "pool", "jobs that wait for a thread of a pool"),
-    ("era_ap_log_lines_dropped_total", _C, "", "log lines that nobody took in time"),
+    ("era_ap_log_lines_dropped_total", _C, "log", "lines of log or journal that nobody took"),
 )
 # fmt: on
 

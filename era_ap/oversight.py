@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from era_ap.errors import Problem
     from era_ap.feeds import Feeds
     from era_ap.health import Phase
-    from era_ap.logs import Logs
+    from era_ap.logs import JournalFile, Logs
     from era_ap.monitoring import Reading
     from era_ap.provisioning.provisioner import Provisioner
     from era_ap.read_pool import ReadPool
@@ -55,7 +55,7 @@ class Observed:
     clustering: Clustering
     gates: Mapping[str, Admission]
     pools: Mapping[str, ReadPool]
-    logs: Logs
+    logs: Mapping[str, Logs | JournalFile]
 
 
 class Oversight:

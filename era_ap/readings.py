@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from era_ap.discovery import Discovery
     from era_ap.errors import Problem
     from era_ap.health import Health
-    from era_ap.logs import Logs
+    from era_ap.logs import JournalFile, Logs
     from era_ap.provisioning.provisioner import Provisioner
     from era_ap.read_pool import ReadPool
     from era_ap.tftp.server import TftpServer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a process. ``gates`` are the admissions by what they admit to, ``pools`` by name."""
+    """The parts of a process. ``gates`` are admissions by what they admit to; ``pools``, ``logs`` by name."""
 
     clock: Callable[[], float]
     health: Callable[[], Health]
@@ -41,7 +41,7 @@ class Parts:
     http: PhoneHttp
     discovery: Discovery
     gates: Mapping[str, Admission]
-    logs: Logs
+    logs: Mapping[str, Logs | JournalFile]
     problems: Callable[[], Mapping[str, Collection[Problem]]]
     pools: Mapping[str, ReadPool] = field(default_factory=dict)
     coordinator: Coordinator | None = None
@@ -59,7 +59,8 @@ def read(parts: Parts) -> Iterator[Reading]:
     for group in parts.groups():
         yield from _cache(group)
     yield Reading("era_ap_fit", parts.unfit() is None)
-    yield Reading("era_ap_log_lines_dropped_total", parts.logs.dropped)
+    for name, log in parts.logs.items():
+        yield Reading("era_ap_log_lines_dropped_total", log.dropped, (name,))
 
 
 def _transports(parts: Parts) -> Iterator[Reading]:

@@ -55,6 +55,15 @@ def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
     return microseconds / 2_000_000 if microseconds > 0 and wanted == os.getpid() else None
 
 
+def is_journal(descriptor: int, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the open file ``descriptor`` leads to systemd's journal (JOURNAL_STREAM in systemd.exec(5))."""
+    try:
+        about = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
+
+
 def inherited(environ: MutableMapping[str, str] = os.environ) -> dict[str, Sequence[socket.socket]]:
     """The sockets that systemd has bound for this process, by name; no name where there are none.
 

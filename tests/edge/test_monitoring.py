@@ -66,7 +66,7 @@ def parts(**changes: Any) -> Parts:
         "http": SimpleNamespace(server=SimpleNamespace(connections=2)),
         "discovery": SimpleNamespace(status=PnpStatus(("eth0",), 1, ""), discovered=["x", "y"]),
         "gates": {"files": gate, "pnp": Admission(AdmissionPolicy())},
-        "logs": SimpleNamespace(dropped=11),
+        "logs": {"log": SimpleNamespace(dropped=11), "journal": SimpleNamespace(dropped=0)},
         "problems": lambda: {
             "directory": [
                 Problem(Reason.MAC_CONFLICT, "x", "y"),
@@ -169,7 +169,7 @@ def test_gauges_say_what_the_parts_say() -> None:
         ("transfers", 3), ("openings", 1), ("http_connections", 2), ("discovered_phones", 2),
         ("pnp_interfaces", 1), ("storage_revision", 4), ("templates", 3), ("directory_revision", 9),
         ("phones", 7), ("failsafe", 0), ("fit", 1), ("zookeeper_connected", 1),
-        ("zookeeper_contact_age_seconds", 0.3), ("log_lines_dropped_total", 11),
+        ("zookeeper_contact_age_seconds", 0.3),
     ):  # fmt: skip
         assert found[f"era_ap_{name}"] == {(): value}, name
     for name, value in (
@@ -179,6 +179,7 @@ def test_gauges_say_what_the_parts_say() -> None:
         assert found[f"era_ap_{name}"] == {("11360",): value}, name
     assert found["era_ap_throttled_sources"] == {("files",): 1, ("pnp",): 0}
     assert found["era_ap_problems"] == {("error", "directory"): 1, ("warning", "directory"): 1}
+    assert found["era_ap_log_lines_dropped_total"] == {("log",): 11, ("journal",): 0}
     assert found["era_ap_pool_threads"] == {("storage",): 4}
     assert found["era_ap_pool_busy"] == found["era_ap_pool_waiting"] == {("storage",): 0}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import signal
 import socket
@@ -133,8 +134,35 @@ def test_a_taken_port_ends_the_process_within_two_seconds_with_one_line(site: Si
         took = time.monotonic() - start
     assert result.returncode == 1
     line = [text for text in result.stderr.splitlines() if text.startswith("era-ap:")]
-    assert line == [f"era-ap: cannot serve TFTP on port {port}: Address already in use"]
+    assert line == [f"era-ap: cannot serve TFTP at 127.0.0.1 on port {port}: Address already in use"]
     assert took < 10.0  # the figure of two seconds is for an idle machine
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and the Debian package util-linux"
+)
+def test_a_privileged_port_says_what_it_needs(site: Site, daemon: Start) -> None:
+    site.config.write_text(site.config.read_text().replace('"tftp_port": 0', '"tftp_port": 69'))
+    process = daemon(site.config, prefix=["setpriv", "--bounding-set=-net_bind_service"])
+    wanted = "era-ap: cannot serve TFTP at 127.0.0.1 on port 69: Permission denied; a port below 1024 needs"
+    process.wait(lambda: any(str(entry["event"]).startswith(wanted) for entry in process.log))
+    assert process.process.wait(30) == 1
+
+
+def test_a_process_without_standard_error_serves(site: Site, daemon: Start) -> None:
+    process = daemon(site.config, prefix=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]).wait_ready()
+    there = {name: os.readlink(f"/proc/{process.process.pid}/fd/{name}") for name in "012"}
+    assert set(there.values()) == {os.devnull}
+    assert process.stop() == 0
+
+
+def test_a_journal_that_cannot_be_written_keeps_nobody_from_serving(site: Site, daemon: Start) -> None:
+    site.ext["journal"] = "storage"
+    process = daemon(site.configure()).wait_ready()
+    assert fetch(process.port) == WHOLE
+    told = process.wait_log("journal not written")
+    assert "Is a directory" in str(told["detail"])
+    assert process.stop() == 0
 
 
 @pytest.mark.parametrize("role", ["ap9", "AP1"])

@@ -47,6 +47,14 @@ def test_refusals_fill_no_more_than_ten_lines_a_second_and_the_rest_is_counted()
 
 def test_a_token_never_reaches_the_journal() -> None:
     for name in (f"p/{'A' * 52}/001565000001.cfg", f"P/{'A' * 68}/"):
-        fields = Record(0.0, "tftp", "192.0.2.7", Reason.MAC_UNKNOWN, Subject(file=name)).fields()
+        subject = Subject(file=name, detail=f"no mask fits '{name}'")
+        fields = Record(0.0, "tftp", "192.0.2.7", Reason.MAC_UNKNOWN, subject).fields()
         assert "AAAA" not in str(fields)
         assert str(fields["file"]).startswith(name[:2])
+
+
+def test_a_secret_that_a_phone_names_itself_never_reaches_the_journal() -> None:
+    subject = Subject(file="a.cfg?user=x&password=s3cret", detail="//joe:s3cret@h/a.cfg?PIN=s3cret")
+    record = Record(0.0, "http", "192.0.2.7", Reason.NO_MASK, subject, agent="Phone/1 web_pw=s3cret")
+    assert "s3cret" not in str(record.fields())
+    assert record.fields()["file"] == "a.cfg?user=x&password=***"

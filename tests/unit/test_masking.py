@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from era_ap.masking import is_secret, mask
+from era_ap.masking import is_secret, mask, mask_pairs
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,18 @@ def test_no_secrets(path: str) -> None:
 def test_a_mask_tells_nothing_about_the_value() -> None:
     assert mask("a") == mask("a very long secret") != "a"
     assert mask("") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password=x", "password=***"),
+        ("?user=joe&http_pass=x&model=T46S", "?user=joe&http_pass=***&model=T46S"),
+        ("http://joe:x@host/a b://c:d@e", "http://joe:***@host/a b://c:***@e"),
+        ("/a=b/00156500aa01.cfg", "/a=b/00156500aa01.cfg"),
+        ("password=", "password="),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+    ],
+)
+def test_secrets_that_a_text_names_itself(text: str, shown: str) -> None:
+    assert mask_pairs(text) == shown
