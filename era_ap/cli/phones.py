@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections import deque
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -14,6 +12,7 @@ import click
 from era_ap.cli.common import config_option, json_option, load_offline, print_json, role_option
 from era_ap.cli.pnp import look_for_server, show
 from era_ap.directory.index import Phone
+from era_ap.logs import read_journal
 from era_ap.phone import End, Fetch, boot, got_own_file, profiles
 
 if TYPE_CHECKING:
@@ -104,21 +103,16 @@ def _wanted(row: dict[str, object], model: str, domain: str) -> bool:
 
 
 def _last_requests(journal: Path | None) -> dict[str, dict[str, object]]:
-    """The newest record of each MAC in the journal's file; a line that is cut short is passed over."""
+    """The newest record of each MAC in the journal's files; a line that is cut short is passed over."""
     last: dict[str, dict[str, object]] = {}
-    if journal is None or not journal.exists():
-        return last
-    with journal.open(encoding="utf-8", errors="replace") as lines:
-        for line in deque(lines, maxlen=1_000_000):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and record.get("mac"):
-                keys = ("reason", "transport", "model", "peer", "detail")
-                last[str(record["mac"])] = {"last": record.get("at", "")} | {
-                    key: record.get(key, "") for key in keys
-                }
+    keys = ("reason", "transport", "model", "peer", "detail")
+    try:
+        for record in read_journal(journal) if journal is not None else ():
+            if record.get("mac"):
+                row = {key: record.get(key, "") for key in keys}
+                last[str(record["mac"])] = {"last": record.get("at", "")} | row
+    except OSError as error:
+        click.echo(f"the journal cannot be read: {error}", err=True)
     return last
 
 

@@ -94,6 +94,31 @@ def test_phones_shows_when_each_last_asked(site: Site) -> None:
     assert json.loads(output)["phones"][0]["last"] == 2.0
 
 
+def test_phones_reads_the_older_parts_of_the_journal_too(site: Site) -> None:
+    site.ext["journal"] = "journal.log"
+    site.configure()
+    site.phone("102", "001565000002")
+    for part, at, mac in (
+        ("journal.log.4", 1.0, MAC),
+        ("journal.log.1", 2.0, MAC),
+        ("journal.log", 3.0, "001565000002"),
+    ):
+        (site.root / part).write_text(json.dumps({"at": at, "mac": mac, "reason": "rendered"}) + "\n")
+    _, output = run(site, "phones", "--json")
+    last = {row["mac"]: row.get("last") for row in json.loads(output)["phones"]}
+    assert last == {MAC: 2.0, "001565000002": 3.0}
+
+
+def test_phones_without_its_journal_says_so_and_lists_the_rest(site: Site) -> None:
+    site.ext["journal"] = "journal.log"
+    site.configure()
+    (site.root / "journal.log").mkdir()
+    code, output = run(site, "phones")
+    assert code == 0
+    assert "the journal cannot be read: " in output
+    assert MAC in output
+
+
 def test_phones_shows_people_a_time(site: Site) -> None:
     site.ext["journal"] = "journal.log"
     site.configure()
