@@ -301,6 +301,7 @@ class MariaDb(Server):
 
     def administer(self, *statements: str, database: str = "") -> str:
         client = [_tool("mariadb"), "--no-defaults", f"--socket={self.folder}/socket", "-uroot", "-N", "-B"]
+        client.append("--default-character-set=utf8mb4")
         return self.run(*client, database or "mysql", "-e", ";".join(statements)).stdout
 
     def create(self, name: str) -> None:

@@ -48,12 +48,14 @@ class Pbx:
         kept = {name: key if value is ... else value for name, value in values.items()}
         columns = ", ".join(kept)
         row = ", ".join(map(_literal, kept.values()))
+        if isinstance(self.server, MariaDb):
+            row = row.replace("\\", "\\\\")
         self._waiting.append(f"INSERT INTO {table} ({columns}) VALUES ({row})")
         return key
 
-    def run_file(self, name: str) -> None:
+    def run_file(self, name: str, folder: Path = READY) -> None:
         """Execute a file of ``deploy/sql``, with the password of tests in place of the one to change."""
-        text = (READY / name).read_text()
+        text = (folder / name).read_text()
         literal = f"'{quoted(PASSWORD)}'"
         text = (
             re.sub(r"^--.*$", "", text, flags=re.M)

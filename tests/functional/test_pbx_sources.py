@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,13 +111,17 @@ def refused(settings: SqlDatabase, pbx: Pbx, *statements: str) -> list[str]:
 class FusionPbx(Pbx):
     """A FusionPBX with one tenant and the functions of Yealink's keys."""
 
+    schema = "fusionpbx"
+    reader_file = READY / "fusionpbx_reader.sql"
+    address, function = "device_address", "type"
+
     def __init__(self, server: Server) -> None:
-        super().__init__(server, "fusionpbx")
+        super().__init__(server, self.schema)
         self.domain = self.add(
             "v_domains", domain_uuid=..., domain_name="Tenant.Example.com", domain_enabled=True
         )
         self.vendor("yealink", line="15", blf="16", speed_dial="13", call_park="10", na="0", dtmf="11")
-        self.run_file("fusionpbx_reader.sql")
+        self.run_file(self.reader_file.name, self.reader_file.parent)
 
     def vendor(self, name: str, **functions: str) -> None:
         key = self.add("v_device_vendors", device_vendor_uuid=..., name=name, enabled=True)
@@ -124,22 +130,22 @@ class FusionPbx(Pbx):
                 "v_device_vendor_functions",
                 device_vendor_function_uuid=...,
                 device_vendor_uuid=key,
-                type=kind,
                 value=value,
                 enabled=True,
+                **{self.function: kind},
             )
 
-    def device(self, mac: str = MAC, template: str = "yealink/t46s", **values: object) -> str:
+    def device(self, mac: str | None = MAC, template: str = "yealink/t46s", **values: object) -> str:
         given = {
             "device_vendor": template.partition("/")[0],
             "device_enabled": True,
+            "device_template": template,
             "domain_uuid": self.domain,
+            self.address: mac,
         }
-        return self.add(
-            "v_devices", device_uuid=..., device_address=mac, device_template=template, **(given | values)
-        )
+        return self.add("v_devices", device_uuid=..., **(given | values))
 
-    def line(self, device: str, number: int, user: str, **values: object) -> None:
+    def line(self, device: str, number: int | None, user: str | None, **values: object) -> None:
         given = {"server_address": "tenant.example.com", "password": f"line-{user}", "enabled": True}
         self.add(
             "v_device_lines",
@@ -162,7 +168,9 @@ class FusionPbx(Pbx):
             enabled=True,
         )
 
-    def key(self, device: str, place: int, kind: str, value: str, label: str = "", **values: object) -> None:
+    def key(
+        self, device: str, place: int | None, kind: str, value: str, label: str = "", **values: object
+    ) -> None:
         given = {"device_key_category": "line", "device_key_vendor": "yealink", "device_key_line": 1}
         self.add(
             "v_device_keys",
@@ -276,6 +284,59 @@ def test_flags_that_older_versions_keep_as_text(fusionpbx: FusionPbx) -> None:
     index = look(fusionpbx.reader(queries="fusionpbx"))
     assert phone(index).lines[0][0].key.login == "101"
     assert index.phone_of("001565000002") is None
+
+
+def test_the_names_of_fusionpbx_5_0(
+    postgresql: PostgreSql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("fusionpbx.yml", "fusionpbx_reader.sql"):
+        shutil.copy(READY / name, tmp_path / name)
+    commands = re.findall(r"^    (sed .*)$", (READY / "README.rst").read_text(), re.M)
+    assert len(commands) == 2
+    for command in commands:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    monkeypatch.setattr(FusionPbx, "schema", "fusionpbx_5_0")
+    monkeypatch.setattr(FusionPbx, "reader_file", tmp_path / "fusionpbx_5_0_reader.sql")
+    monkeypatch.setattr(FusionPbx, "address", "device_mac_address")
+    monkeypatch.setattr(FusionPbx, "function", "name")
+    fusionpbx = FusionPbx(postgresql)
+    device = fusionpbx.device("00-15-65-00-00-01", device_enabled="true")
+    fusionpbx.line(device, 1, "101", enabled="")
+    fusionpbx.key(device, 2, "16", "102", "Boris")
+    fusionpbx.line(fusionpbx.device("001565000002", device_enabled="false"), 1, "103", enabled="true")
+    index = look(fusionpbx.reader(queries=tmp_path / "fusionpbx_5_0.yml"))
+    ((account, found),) = phone(index).lines
+    assert (account.key.login, found.model) == ("101", "t46s")
+    assert found.blf == [
+        {"type": "blf", "number": "102", "label": "Boris", "line": "1", "position": "2", "area": "line"}
+    ]
+    assert index.phone_of("001565000002") is None
+
+
+def test_one_awkward_row_of_fusionpbx_keeps_no_other_from_its_file(fusionpbx: FusionPbx) -> None:
+    good = fusionpbx.device()
+    fusionpbx.line(good, 1, "101")
+    fusionpbx.line(good, None, "102")
+    fusionpbx.key(good, 99_999_999_999, "16", "103")
+    fusionpbx.key(good, 3, "16", "104", device_key_line=-1, device_key_category="expansion-x")
+    fusionpbx.key(good, 4, "16", "105", device_key_line="NaN", device_key_category="expansion-99999999999")
+    fusionpbx.key(good, None, "16", "106", device_key_vendor=None)
+    for mac in (None, "", "not a MAC", "00:15:65:00:00:0G", "ф" * 12, "'; DROP TABLE v_devices; --"):
+        fusionpbx.line(fusionpbx.device(mac), 1, "201")
+    fusionpbx.line(fusionpbx.device("00-15-65-00-00-02"), 1, "bad\\'\"%;\n", password="p\\'\"%;😀" * 999)
+    fusionpbx.line(fusionpbx.device("001565000003", device_enabled=None), 1, "301")
+    fusionpbx.line(fusionpbx.device("001565000004", domain_uuid=None), 1, "401")
+    fusionpbx.line(fusionpbx.device("00.15.65.00.00.05"), 1, None)
+    fusionpbx.line(fusionpbx.device("0015-6500-0006", device_vendor=None, device_template=None), 1, "601")
+    twins = [fusionpbx.device("00:15:65:0A:00:07"), fusionpbx.device("0015650a0007")]
+    for twin, login in zip(twins, ("701", "702"), strict=True):
+        fusionpbx.line(twin, 1, login)
+    index = look(fusionpbx.reader(queries="fusionpbx"))
+    assert next(account.key.login for account, _ in phone(index).lines) == "101"
+    assert {str(key["number"]) for key in phone(index).lines[0][1].blf} == {"103", "104", "105", "106"}
+    assert phone(index, "001565000006").lines[0][1].model is None
+    assert [account.key.login for account, _ in phone(index, "0015650a0007").lines] == ["701", "702"]
+    assert [mac for mac in ("03", "04", "05") if index.phone_of(f"0015650000{mac}") is not None] == []
 
 
 @pytest.mark.parametrize(
@@ -455,8 +516,8 @@ def test_the_reader_of_fusionpbx_may_do_nothing_else(fusionpbx: FusionPbx) -> No
 
 
 class Asterisk(Pbx):
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, "asterisk")
+    def __init__(self, server: Server, schema: str = "asterisk") -> None:
+        super().__init__(server, schema)
         self.run_file("phones.sql")
         self.name = "asterisk_mariadb" if isinstance(server, MariaDb) else "asterisk_postgresql"
         self.run_file(f"{self.name}_reader.sql")
@@ -476,8 +537,8 @@ class Asterisk(Pbx):
 
 
 class Kamailio(Pbx):
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, "kamailio")
+    def __init__(self, server: Server, schema: str = "kamailio") -> None:
+        super().__init__(server, schema)
         self.run_file("phones.sql")
         self.name = "kamailio_mariadb" if isinstance(server, MariaDb) else "kamailio_postgresql"
         self.run_file(f"{self.name}_reader.sql")
@@ -599,6 +660,74 @@ def test_a_phone_in_two_domains_of_kamailio_is_a_conflict(kamailio: Kamailio) ->
         kamailio.add("subscriber", username="101", domain=name, password="x")
         kamailio.add("era_ap_phones", mac=MAC, line=line, domain=name, login="101", model="T46S")
     assert isinstance(look(kamailio.settings()).phone_of(MAC), Conflict)
+
+
+def test_tables_of_asterisk_12(server: Server) -> None:
+    asterisk = Asterisk(server, "asterisk_12")
+    asterisk.endpoint("101", "p", "Anna <101>")
+    asterisk.add("era_ap_phones", mac=MAC, login="101", model="T46S")
+    ((account, _),) = phone(look(asterisk.settings())).lines
+    assert (account.fields["name"], account.fields["password"]) == ("Anna", "p")
+
+
+def test_tables_of_kamailio_4(server: Server) -> None:
+    kamailio = Kamailio(server, "kamailio_4")
+    kamailio.add("subscriber", username="101", domain=DOMAIN, password="p")
+    kamailio.add("era_ap_phones", mac=MAC, domain=DOMAIN, login="101", model="T46S")
+    ((account, _),) = phone(look(kamailio.settings())).lines
+    assert account.fields["password"] == "p"
+
+
+def test_awkward_rows_of_asterisk(asterisk: Asterisk) -> None:
+    asterisk.endpoint("101", "p1", None, auth="auth101, auth102", aors="101,102", mailboxes=None)
+    asterisk.endpoint("102", None, None)  # auth_type md5: there is no password
+    asterisk.endpoint("103", "p3", "\\'\"%;<😀", auth=None, aors=None)
+    asterisk.endpoint("104", "p\\'\"%;😀", "<>")
+    asterisk.add("era_ap_phones", mac="00:15:65:00:00:01", login="101", model="T46S")
+    asterisk.add("era_ap_phones", mac="00-15-65-00-00-01", line=2, login="102", model="T46S")
+    asterisk.add("era_ap_phones", mac="00156500000A", login="103", model="T46S")
+    asterisk.add("era_ap_phones", mac="0015.6500.000a", line=2, login="104", model="'; DROP TABLE x; --")
+    asterisk.add("era_ap_phones", mac="0000.0000.0000", login="104", model="T46S")
+    asterisk.add("era_ap_phones", mac="nothing", login="104", model="T46S")
+    asterisk.add("era_ap_phones", mac="001565000009", login="nobody", model="T46S")
+    asterisk.add("era_ap_keys", mac="no phone's", place=1)
+    index = look(asterisk.settings())
+    first, second = (account.fields for account, _ in phone(index).lines)
+    assert (first["password"], first["mailbox"]) == ("p1", "101@default")
+    assert "password" not in second
+    first, second = (account.fields for account, _ in phone(index, "00156500000a").lines)
+    assert "password" not in first
+    assert (second["password"], second["name"]) == ("p\\'\"%;😀", "104")
+    assert index.phone_of("001565000009") is None
+    assert any("nobody" in problem.detail for problem in index.problems)
+
+
+def test_awkward_rows_of_kamailio(kamailio: Kamailio) -> None:
+    kamailio.add("subscriber", username="101", domain="", password="x")
+    kamailio.add("subscriber", username="102", domain=DOMAIN.upper(), password="\\'\"%;😀")
+    kamailio.add("subscriber", username="", domain=DOMAIN, password="x")
+    for line, (name, login) in enumerate([("", "101"), (DOMAIN, "102"), (DOMAIN, "")], 1):
+        kamailio.add("era_ap_phones", mac=MAC.upper(), line=line, domain=name, login=login, model="T46S")
+    index = look(kamailio.settings())
+    ((account, device),) = phone(index).lines
+    assert (account.key.login, account.fields["password"], device.line) == ("102", "\\'\"%;😀", 2)
+    assert index.problems != ()
+
+
+def test_tables_that_compare_text_differently_are_told(mariadb: MariaDb) -> None:
+    kamailio = Kamailio(mariadb)
+    kamailio.add("subscriber", username="101", domain=DOMAIN, password="p")
+    kamailio.add("era_ap_phones", mac=MAC, domain=DOMAIN, login="101", model="T46S")
+    kamailio.execute("ALTER TABLE subscriber CONVERT TO CHARACTER SET latin1")
+    phone(look(kamailio.settings()))
+    change = "ALTER TABLE {} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+    kamailio.execute(change.format("subscriber"))
+    with pytest.raises(Refused, match="Illegal mix of collations"):
+        look(kamailio.settings())
+    advised = re.findall(r"^    (ALTER TABLE .*);$", (READY / "README.rst").read_text(), re.M)
+    assert advised == [change.format("era_ap_phones"), change.format("era_ap_keys")]
+    kamailio.execute(*advised)
+    phone(look(kamailio.settings()))
 
 
 def test_a_view_stands_in_for_the_table_of_phones(server: Server) -> None:
