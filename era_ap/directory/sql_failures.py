@@ -24,7 +24,9 @@ UPGRADE = "run 'era-ap directory upgrade'"
 _POSTGRESQL_TEXTS = ("25", "28", "3D", "42", "53", "57")
 """Classes of SQLSTATE whose messages name objects and never values (PostgreSQL manual, appendix A)."""
 
-_MYSQL_TEXTS = frozenset({1040, 1044, 1045, 1049, 1054, 1129, 1130, 1142, 1143, 1146, 1203, 1205, 1213, 1226, 1267})
+_MYSQL_TEXTS = frozenset(
+    {1040, 1044, 1045, 1049, 1054, 1129, 1130, 1142, 1143, 1146, 1203, 1205, 1213, 1226, 1267}
+)
 _MYSQL_NO_TABLE, _MYSQL_SYNTAX = 1146, 1064
 _MYSQL_CONNECTING = frozenset({2002, 2003})
 """The network's error, which is the cause, says more."""

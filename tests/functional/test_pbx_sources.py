@@ -649,6 +649,18 @@ def test_a_yealink_of_kamailio_gets_its_file(
     assert served(process, f"{MAC}.cfg").splitlines() == file.splitlines()
 
 
+def test_accounts_that_exchange_their_passwords_are_news(kamailio: Kamailio) -> None:
+    """Sums of CRC-32 are the same for one such exchange in a thousand; this is one of them."""
+    passwords = {"101": "48c0fbe9", "102": "204ea404"}
+    for login, password in passwords.items():
+        kamailio.add("subscriber", username=login, domain=DOMAIN, password=password)
+    changed = yaml.safe_load((READY / f"{kamailio.name}.yml").read_text())["changed"]
+    before = kamailio.execute(changed)
+    for login, other in (("101", "102"), ("102", "101")):
+        kamailio.execute(f"UPDATE subscriber SET password = '{passwords[other]}' WHERE username = '{login}'")
+    assert kamailio.execute(changed) != before
+
+
 def test_a_subscriber_with_an_ha1_only_has_no_password(kamailio: Kamailio) -> None:
     kamailio.add("subscriber", username="101", domain=DOMAIN, password="", ha1="0123")
     kamailio.add("era_ap_phones", mac=MAC, domain=DOMAIN, login="101", model="T46S")
