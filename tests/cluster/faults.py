@@ -244,14 +244,14 @@ def run(world: World, name: str) -> Verdict:
     return judge(world.events(), began, time.monotonic(), by_address)
 
 
-def failures(name: str, found: Verdict) -> list[str]:
+def failures(name: str, found: Verdict, busy_seconds: float = 0.0) -> list[str]:
     """What of the figures misses its target. Where phones themselves were late, the machine was busy, and
-    that much is not held against the instances.
+    that much is not held against the instances, nor are ``busy_seconds``.
     """
     checks = (
         (found.lost, 0, "files lost"),
         (found.unanswered, found.subscribes * FEW, "SUBSCRIBEs without an answer"),
-        (found.gap, FAULTS[name].gap + found.late, "seconds without a PnP answer"),
+        (found.gap, FAULTS[name].gap + found.late + busy_seconds, "seconds without a PnP answer"),
         (found.notifies, 1, "NOTIFYs for one SUBSCRIBE"),
         (found.leaders, 1, "acting leaders at one time"),
     )
