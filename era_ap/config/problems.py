@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Location = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+_CREDENTIALS = re.compile(r"(//)(?:[^/@\s]*|[^/@:\s]+:\S*)@|^[^/@:\s]+:(?!//)\S*@")
+"""Of a URL, also where its scheme was forgotten or the password holds a slash."""
+
 _SHOWN = 60
 
 _SENTENCES = {
@@ -100,7 +102,7 @@ def shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    text = _CREDENTIALS.sub("//…@", str(value))
+    text = _CREDENTIALS.sub(r"\1…@", str(value))
     return ascii_safe(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 

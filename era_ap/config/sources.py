@@ -49,7 +49,7 @@ def _text(item: object, findings: Findings, base: Path, at: Location) -> Directo
     if scheme != "yaml":
         findings.add(at, f"{_FORMS}, found {shown(item)}")
         return None
-    if not path or path.startswith("//") or not path.isprintable():
+    if not path or path.startswith("//") or "://" in path or not path.isprintable():
         findings.add(at, f"needs a path directly after 'yaml:', like yaml:./directory, found {shown(item)}")
         return None
     shape, _ = validate(_Folder, {"path": path}, findings, base, at=at)

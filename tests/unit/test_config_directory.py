@@ -200,6 +200,9 @@ def test_all_problems_are_told_at_once() -> None:
         "{sql: 'postgres://u:SECRET@h/d'}",
         "{sql: 'mysql+asyncmy://u:SECRET@h/d', password_file: x}",
         "{sql: 'mysql+asyncmy://u@h/d', password: SECRET}",
+        "u:SECRET@h/d",
+        "ldap://u:a/SECRET@h/d",
+        "yaml:postgresql+asyncpg://u:SECRET@h/d",
         "['mysql+asyncmy://u:SECRET@h/d', 'mysql+asyncmy://v:SECRET@h/d']",
     ],
 )
