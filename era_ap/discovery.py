@@ -17,6 +17,7 @@ from era_ap.directory.index import Conflict
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.ownership import owner_of
 from era_ap.sip.decision import Owner, PhoneList, Policy
+from era_ap.sip.neighbours import mac_of
 from era_ap.sip.responder import Responder, Surroundings
 from era_ap.sip.server import PnpServer
 from era_ap.sip.vendors import builtin_vendors
@@ -63,7 +64,7 @@ class Discovery:
         self._role = role
         self._log = log
         self._http_url = http_url
-        around = Surroundings(partial(_owner_of, provisioner), may_answer, self._url_for)
+        around = Surroundings(partial(_owner_of, provisioner), may_answer, self._url_for, mac_of)
         self._responder = Responder(
             around, policy_of(role), admission, builtin_vendors(), random.SystemRandom()
         )

@@ -173,7 +173,7 @@ class Reason(enum.Enum):
     PNP_DECLINED = ("pnp-declined", Outcome.ABORTED, "The phone answered the NOTIFY with an error; some do and fetch the file all the same.")
     PNP_DENIED = ("pnp-denied", Outcome.REFUSED, "ext.pnp (its interfaces, allow or deny) keeps this phone out; it gets no answer.")
     PNP_NOT_OURS = ("pnp-not-ours", Outcome.REFUSED, "This instance does not lead the group of the phone's domain; the leader answers.")
-    PNP_NO_MAC = ("pnp-no-mac", Outcome.REFUSED, "The SUBSCRIBE names no MAC, or something that only looks like one.")
+    PNP_NO_MAC = ("pnp-no-mac", Outcome.REFUSED, "The SUBSCRIBE names no MAC, or something that only looks like one, and the neighbour table of this host does not know the sender either.")
     PNP_STALE = ("pnp-stale", Outcome.UNAVAILABLE, "The SUBSCRIBE waited more than a second to be read; the phone asks again.")
     PNP_MALFORMED = ("pnp-malformed", Outcome.REFUSED, "The SUBSCRIBE breaks RFC 3261; a capture of it tells more.")
     PNP_NO_URL = ("pnp-no-url", Outcome.BROKEN, "There is no URL to hand out: pnp_url_proto is http and HTTP is not served.")

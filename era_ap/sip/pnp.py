@@ -17,6 +17,8 @@ from era_ap.sip.message import Fault, required_faults
 from era_ap.sip.vendors import MEANINGLESS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from era_ap.sip.message import Request
     from era_ap.sip.path import Local, Peer
     from era_ap.sip.vendors import Agent, Vendors
@@ -91,12 +93,16 @@ def fields_for(fault: Fault, request: Request) -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def identify(request: Request, vendors: Vendors) -> Identity:
-    """Who the phone is: MAC from URI, To, From, Contact, User-Agent; the rest from User-Agent, then Event."""
+def identify(request: Request, vendors: Vendors, mac_of_source: Callable[[], str] = lambda: "") -> Identity:
+    """Who the phone is: MAC from URI, To, From, Contact, User-Agent; the rest from User-Agent, then Event.
+
+    ``mac_of_source`` is asked where the message holds nothing that even looks like a MAC.
+    """
     agent_text = _sane(request.get("User-Agent"))
     agent = vendors.by_agent(agent_text)
     event = parse_params(_sane(request.get("Event")).partition(";")[2])
-    mac = find_mac(request, agent_text, agent, vendors)
+    named = find_mac(request, agent_text, agent, vendors)
+    mac = mac_of_source() if named is None else named
     vendor = _vendor(agent, _meaning(event.get("vendor") or event.get("vender")), mac, vendors)
     known = vendors.by_word(vendor)
     model = (agent.model if agent else "") or _meaning(event.get("model"))
@@ -104,8 +110,11 @@ def identify(request: Request, vendors: Vendors) -> Identity:
     return Identity(mac, vendor, shown(known.bare_model(model) if known else model), shown(version))
 
 
-def find_mac(request: Request, agent_text: str, agent: Agent | None, vendors: Vendors) -> str:
-    """The MAC as 12 lower-case hex digits, else empty. Something that only looks like one ends the search."""
+def find_mac(request: Request, agent_text: str, agent: Agent | None, vendors: Vendors) -> str | None:
+    """The MAC as 12 lower-case hex digits; None where there is none.
+
+    Something that only looks like one ends the search, with an empty text.
+    """
     uris = (request.uri, *map(request.get, ("To", "From", "Contact")))
     for text in (*(unquote(_sane(uri)) for uri in uris), agent_text):
         for found in _MARKED.finditer(text):
@@ -119,7 +128,7 @@ def find_mac(request: Request, agent_text: str, agent: Agent | None, vendors: Ve
         owner = vendors.by_mac(digits)
         if owner is not None and (agent is None or owner is agent.vendor):
             return digits
-    return ""
+    return None
 
 
 def notify_target(request: Request, source: Peer, local: Local) -> tuple[str, Peer]:

@@ -51,6 +51,7 @@ _ABILITIES: Final = (("Allow", ", ".join(ALLOWED)), ("Accept", "application/url"
 class Surroundings:
     """What the responder asks others: the owner of a MAC, our right to answer in a domain, the URL.
 
+    ``mac_of(source_ip, interface)`` is the MAC of a neighbour, empty where the kernel does not know it.
     ``url_for(mac, vendor, name, source_ip, local_ip)`` raises ``Refused`` where there is none to give; an
     empty name means a folder.
     """
@@ -58,6 +59,7 @@ class Surroundings:
     owner_of: Callable[[str], Owner | Reason]
     may_answer: Callable[[str], bool]
     url_for: Callable[[str, str, str, str, str], str]
+    mac_of: Callable[[str, str], str] = lambda _source, _interface: ""
 
 
 class Responder:
@@ -171,7 +173,9 @@ class Responder:
             self._outcomes.append(unanswered(Reason.PNP_DENIED, arrival, detail=_FAR))
         elif request.method == "SUBSCRIBE":
             since = now - max(0.0, arrival.age)
-            self._subscribe(Asked(request, arrival, identify(request, self._vendors), since), now)
+            mac_of = self._around.mac_of
+            phone = identify(request, self._vendors, lambda: mac_of(arrival.peer[0], arrival.local.name))
+            self._subscribe(Asked(request, arrival, phone, since), now)
         elif not arrival.multicast:
             response = dialog.respond(request, 200, arrival.peer, _token(self._rng), fields=_ABILITIES)
             self._layer.respond(request, 200, Departure(write(response), arrival.peer, arrival.local), now)

@@ -115,6 +115,41 @@ def test_an_unknown_phone_is_met_with_silence_and_remembered(site: Site, lan: Ne
     assert (row["mac"], row["peer"], row["reason"]) == ("0c383e0a0b0c", "10.99.1.50", "mac-unknown")
 
 
+NAMELESS = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("10.99.1.50", 5060))
+sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.99.1.50"))
+sock.settimeout(0.5)
+for number in range(10):
+    sock.sendto(b"SUBSCRIBE sip:224.0.1.75:5060 SIP/2.0\\r\\n"
+        b"Via: SIP/2.0/UDP 10.99.1.50:5060;branch=z9hG4bK%d\\r\\n"
+        b"From: <sip:00000001@10.99.1.50:5060>;tag=1\\r\\nTo: <sip:224.0.1.75:5060>\\r\\n"
+        b"Call-ID: %d\\r\\nCSeq: 1 SUBSCRIBE\\r\\nContact: <sip:10.99.1.50:5060>\\r\\n"
+        b'Event: ua-profile;profile-type="application";model="420HD";version="2.2.8"\\r\\n'
+        b"Content-Length: 0\\r\\n\\r\\n" % (number, number), ("224.0.1.75", 5060))
+    try:
+        while True:
+            data = sock.recv(9000)
+            if data.startswith(b"NOTIFY"):
+                print(data.decode().rpartition("\\r\\n")[2])
+                raise SystemExit
+    except TimeoutError:
+        pass
+"""
+
+
+def test_a_phone_that_names_no_mac_is_known_by_its_address_on_the_wire(
+    site: Site, lan: Network, daemon
+) -> None:
+    lan.ip("one", "link", "set", "eth0", "address", "00:90:8f:60:2a:ac")
+    site.phone("120", "00908f602aac")
+    process = serving(daemon, configure(site), lan)
+    done = lan.run("one", [sys.executable, "-c", NAMELESS])
+    assert done.stdout.strip() == f"tftp://10.99.1.1:{process.port}/00908f602aac.cfg", done.stderr
+    process.wait_log("request", transport="pnp", reason="pnp-no-mac", peer="10.99.1.50")
+
+
 def test_an_interface_that_comes_later_or_again_is_joined(site: Site, network: Network, daemon) -> None:
     network.add("srv")
     network.add("one")

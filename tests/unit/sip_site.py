@@ -36,10 +36,11 @@ class World:
         default_factory=lambda: AdmissionPolicy(requests_per_second=1e6, burst=10**6)
     )
     asked_urls: list[tuple[str, ...]] = field(default_factory=list)
+    neighbours: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.limits)
-        around = Surroundings(self._owner_of, lambda _domain: self.leads, self._url_for)
+        around = Surroundings(self._owner_of, lambda _domain: self.leads, self._url_for, self._mac_of)
         self.responder = Responder(around, self.policy, self.admission, VENDORS, random.Random(1))
 
     def _owner_of(self, mac: str) -> Owner | Reason:
@@ -49,6 +50,9 @@ class World:
     def _url_for(self, mac: str, vendor: str, name: str, source: str, local: str) -> str:
         self.asked_urls.append((mac, vendor, name, source, local))
         return f"tftp://{local}/{name}"
+
+    def _mac_of(self, source: str, interface: str) -> str:
+        return self.neighbours.get((source, interface), "")
 
     def hear(self, data: bytes, now: float = 0.0, **arrival: object) -> list[Departure]:
         """Take one datagram and give what is to be sent."""

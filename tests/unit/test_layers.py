@@ -223,6 +223,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.site_key",
         "era_ap.sip.following",
         "era_ap.sip.interfaces",
+        "era_ap.sip.neighbours",
         "era_ap.sip.server",
         "era_ap.sip.sockets",
         "era_ap.sip.virtual_phone",

@@ -429,3 +429,26 @@ def test_ten_thousand_phones_get_one_200_and_one_notify_each() -> None:
     assert len(counts) == count
     for sent in counts.values():
         assert sorted(sent) == ["NOTIFY sip", "SIP/2.0 20", "SIP/2.0 20"]
+
+
+WITHOUT_MAC = {
+    "start": "SUBSCRIBE sip:224.0.1.75:5060 SIP/2.0",
+    "To": "<sip:224.0.1.75:5060>",
+    "From": "<sip:00000001@192.0.2.50:5060>;tag=1",
+    "Event": 'ua-profile;profile-type="application";model="420HD";version="2.2.8"',
+}
+
+
+def test_a_phone_that_names_no_mac_is_known_by_the_table_of_neighbours(world: World) -> None:
+    assert world.hear(subscribe(**WITHOUT_MAC)) == []
+    assert world.reasons() == [Reason.PNP_NO_MAC]
+    world.neighbours[PHONE[0], LAN.name] = MAC
+    assert len(world.hear(subscribe(**WITHOUT_MAC), 0.5)) == 2
+    assert world.asked_urls == [(MAC, "yealink", "", "192.0.2.50", "192.0.2.1")]
+
+
+def test_a_mac_that_is_none_is_not_replaced_by_the_table_of_neighbours(world: World) -> None:
+    world.neighbours[PHONE[0], LAN.name] = MAC
+    assert world.hear(subscribe("000000000000")) == []
+    assert world.hear(subscribe("001565a1b2c", Call_ID="8")) == []
+    assert world.reasons() == [Reason.PNP_NO_MAC] * 2
