@@ -20,6 +20,8 @@ BACKLOG: Final = 2048
 HANDSHAKE_SECONDS: Final = 0.1
 """Ten round trips of a LAN: what was on its way has arrived."""
 
+_IP_FREEBIND: Final = 15  # the socket module of Python 3.11 has no names for them
+_IPV6_FREEBIND: Final = 78
 _SO_ATTACH_FILTER: Final = 26
 _FLAGS_AT: Final = 13  # of the TCP header (RFC 9293 section 3.1)
 _SYN: Final = 0x02
@@ -31,13 +33,14 @@ _WITHOUT_SYN: Final = (
 )
 
 
-def listen(address: str, port: int, *, shared: bool = True) -> socket.socket:
+def listen(address: str, port: int, *, shared: bool = True, early: bool = False) -> socket.socket:
     """A socket that listens; ``shared``: with instances of the same user, unless the kernel chose the port.
 
-    Where another instance does already it is only bound, and listens when it is served. Raises ``OSError``.
+    Where another instance does already it is only bound, and listens when it is served. ``early``: the
+    address may come to this host later. Raises ``OSError``.
     """
     if not (shared and port):
-        return _bound(address, port, backlog=BACKLOG)
+        return _bound(address, port, backlog=BACKLOG, early=early)
     try:
         _bound(address, port).close()
     except OSError as error:
@@ -47,11 +50,23 @@ def listen(address: str, port: int, *, shared: bool = True) -> socket.socket:
     return _bound(address, port, reuse_port=True, backlog=BACKLOG)
 
 
-def _bound(address: str, port: int, *, reuse_port: bool = False, backlog: int = 0) -> socket.socket:
+def allow_absent(sock: socket.socket) -> None:
+    """Let ``sock`` be bound to an address that this host does not have yet."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+
+
+def _bound(
+    address: str, port: int, *, reuse_port: bool = False, backlog: int = 0, early: bool = False
+) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if early:
+            allow_absent(sock)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from era_ap.errors import cannot_serve
 from era_ap.settings import own_address
 from era_ap.web.connections import ConnectionPolicy
+from era_ap.web.listening import allow_absent
 from era_ap.web.server import WebPolicy, WebServer
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class Management:
     def bind(self) -> tuple[str, int]:
         """Bind both sockets, the UDP one is ``notices``; tells where. Raises OSError whose text says all.
 
-        Where the interface of the role has no address here and none is set, only this host can ask.
+        The address of the interface may come later, as when a host boots; where none is known, only this host
+        can ask.
         """
         wanted = self._role.ext.management
         address = wanted.address or own_address(self._role)
@@ -123,12 +125,14 @@ class Management:
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL or wanted.address is not None:
                 raise cannot_serve("management", address, wanted.port, error, _ADVICE) from error
-            self.notices, self.where = self._bind(_LOOPBACK, wanted.port)
-        if wanted.address is None and self.where[0] != address:
+            self.notices, self.where = self._bind(address, wanted.port, early=True)
             advice = (
-                "monitoring and other instances cannot reach it; set interfaces or ext.management.address"
+                "nobody can ask until it is; set interfaces or ext.management.address if it never will be"
             )
-            self._log.warning("the interface of this role has no such address here", advice=advice)
+            self._log.warning("the address of this role is not here yet", address=address, advice=advice)
+        if not address:
+            advice = "only this host can ask; give its address in interfaces, or start when it has one"
+            self._log.warning("the interface of this role has no address", advice=advice)
         self._log.info("serving", transport="management", address=self.where[0], port=self.where[1])
         return self.where
 
@@ -140,14 +144,17 @@ class Management:
         """End everything now; ``notices`` belongs to who uses it."""
         self._server.close()
 
-    def _bind(self, address: str, port: int) -> tuple[socket.socket, tuple[str, int]]:
+    def _bind(self, address: str, port: int, *, early: bool = False) -> tuple[socket.socket, tuple[str, int]]:
         """Both of one number; where the kernel chooses, one that is free for both."""
         for attempt in range(_ATTEMPTS):
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             notices = socket.socket(family, socket.SOCK_DGRAM)
             try:
+                if early:
+                    allow_absent(notices)
                 notices.bind((address, port))
-                return notices, self._server.bind(address, notices.getsockname()[1], shared=False)
+                chosen = notices.getsockname()[1]
+                return notices, self._server.bind(address, chosen, shared=False, early=early)
             except OSError:
                 notices.close()
                 if port or attempt == _ATTEMPTS - 1:

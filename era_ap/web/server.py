@@ -71,12 +71,14 @@ class WebServer:
         tls: bool = False,
         sock: socket.socket | None = None,
         shared: bool = True,
+        early: bool = False,
     ) -> tuple[str, int]:
         """Listen at ``address``, or by a ``sock`` that listens, and tell where. Raises ``OSError``.
 
-        Nothing is answered before ``start``. A ``shared`` port may be other instances' too.
+        Nothing is answered before ``start``. A ``shared`` port may be other instances' too. ``early``: the
+        address may come to this host later.
         """
-        listener = sock or listen(address, port, shared=shared)
+        listener = sock or listen(address, port, shared=shared, early=early)
         if sock is None:
             self._own.append(listener)
         listener.setblocking(False)

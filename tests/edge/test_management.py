@@ -198,10 +198,18 @@ def test_two_instances_never_share_it() -> None:
     close(first)
 
 
-@pytest.mark.parametrize("interface", ["nothing7", "192.0.2.77"])
-def test_without_the_address_of_its_interface_only_this_host_can_ask(interface: str) -> None:
-    management = bind(role(interfaces=f"{{lan: {interface}}}"))
+def test_without_an_address_of_its_interface_only_this_host_can_ask() -> None:
+    management = bind(role(interfaces="{lan: nothing7}"))
     assert management.where[0] == "127.0.0.1"
+    close(management)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.77", "2001:db8::77"])
+def test_the_address_of_its_interface_may_come_later(address: str) -> None:
+    management = bind(role(interfaces=f'{{lan: "{address}"}}'))
+    assert management.where[0] == address
+    assert management.notices is not None
+    assert management.notices.getsockname()[:2] == management.where
     close(management)
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from era_ap.errors import Reason
 from tests.conftest import MAC, Site
+from tests.functional.namespaces import Network, why_not
 from tests.functional.strict_clients import Download, http, tftp
 from tests.functional.test_daemon import eventually
 from tests.functional.web import port_of
@@ -26,6 +31,18 @@ pytestmark = pytest.mark.functional
 Start = Callable[..., "Process"]
 
 NAME = f"{MAC}.cfg"
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    made = Network()
+    try:
+        for name in ("host", "other"):
+            made.add(name)
+        made.join("host", "eth0", "", "other", "eth0", "192.0.2.20/24")
+        yield made
+    finally:
+        made.close()
 
 
 def get(process: Process, path: str) -> tuple[int, bytes]:
@@ -95,6 +112,27 @@ def test_prometheus_likes_what_it_is_told(site: Site, daemon: Start) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
+def test_what_phones_say_makes_no_series(site: Site, daemon: Start) -> None:
+    site.ext |= {"http_port": 0, "http_listen": ["127.0.0.1"], "misses": {"count": 10_000}}
+    process = daemon(site.configure()).wait_ready()
+    before = set(samples(process))
+    for number in range(100):
+        name = f"{number:012x}.{'x' * number}\u202e\n{{}}"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.settimeout(10)
+            phone.sendto(b"\0\1" + name.encode() + b"\0octet\0", ("127.0.0.1", process.port))
+            phone.recv(600)
+        target = urllib.parse.quote(name)
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port_of(process)}/{target}", headers={"User-Agent": f"phone {number}"}
+        )
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(asked, timeout=10)
+    new = {series for series in samples(process) if series not in before}
+    assert {series[0] for series in new} <= {"era_ap_requests_total"}
+    assert {series[1] for series in new} <= {reason.code for reason in Reason}
+
+
 def test_without_its_storage_it_serves_and_says_how_old_that_is(site: Site, daemon: Start) -> None:
     process = daemon(site.config).wait_ready()
     whole = tftp(process.port, NAME)
@@ -137,6 +175,24 @@ def test_while_it_stops_it_says_so(site: Site, daemon: Start) -> None:
     assert (status, document["status"]) == (503, "stopping")
     transfer.finish()
     assert process.process.wait(15) == 0
+
+
+@pytest.mark.netns
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_a_host_whose_network_comes_after_the_instance_is_asked_all_the_same(
+    site: Site, daemon: Start, network: Network
+) -> None:
+    config = site.configure(interfaces={"lo": "192.0.2.10"})
+    process = daemon(config, prefix=network.inside("host")).wait_ready()
+    process.wait_log("the address of this role is not here yet", address="192.0.2.10")
+    network.ip("host", "addr", "add", "192.0.2.10/24", "dev", "eth0")
+    url = f"http://192.0.2.10:{port_of(process, 'management')}/healthz"
+    code = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=10).read().decode())"
+    assert network.run("other", [sys.executable, "-c", code]).stdout == "ok\n\n"
+    for command in ("del", "add"):
+        network.ip("host", "addr", command, "192.0.2.10/24", "dev", "eth0")
+    assert network.run("other", [sys.executable, "-c", code]).stdout == "ok\n\n"
+    assert process.stop() == 0
 
 
 def test_two_roles_of_a_host_need_a_port_each(site: Site, daemon: Start) -> None:
