@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.timezones import TimeZones
 
 TIMEZONE = "timezone"
+NTP = "ntp.server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def scope_of(
     defaults, gate_address = _defaults(found, rules, lines, domain, local)
     sources = _sources(rules, domain, master, catalogue, found.layout, defaults)
     zone, problems = _time_zone(rules.zones, sources)
+    defaults["ntp.given"] = "1" if _first(sources, NTP)[0] else ""
     return Scope(
         templates=catalogue.template,
         bases=found.bases,
@@ -93,13 +95,16 @@ def _check_master(rules: Rules, master: Domain | None, directory: DirectoryIndex
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, detail)
 
 
+def _first(sources: tuple[ConstantSource, ...], key: str) -> tuple[str, str]:
+    """The value of a constant as it is written, and where it stands; empty where it is nowhere."""
+    return next(((each.values[key], each.origin) for each in sources if key in each.values), ("", ""))
+
+
 def _time_zone(
     zones: TimeZones | None, sources: tuple[ConstantSource, ...]
 ) -> tuple[tuple[ConstantSource, ...], tuple[Problem, ...]]:
     """The constants of the zone that the constant ``timezone`` names, and what is wrong with that name."""
-    name, origin = next(
-        ((each.values[TIMEZONE], each.origin) for each in sources if TIMEZONE in each.values), ("", "")
-    )
+    name, origin = _first(sources, TIMEZONE)
     if zones is None or not name:
         return (), ()
     try:

@@ -102,6 +102,7 @@ def scope_of(
     catalogue = storage()
     layout = catalogue.models.layout(model, firmware) if model else None
     defaults = {"server.addr": "192.0.2.1", "sg.port": "5060", "sg.proto": "udp", "sg.register": "on"}
+    defaults |= {"ntp.given": "1" if constants.get("ntp.server", "as in demo.cfg") else ""}
     defaults |= {"phone.mac": MAC, "phone.mac_upper": MAC.upper(), "phone.model": model} if lines else {}
     return Scope(
         templates=catalogue.template,

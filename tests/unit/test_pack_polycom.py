@@ -93,6 +93,14 @@ def test_a_phone_that_does_not_register_gets_no_password() -> None:
     assert settings_of("VVX400")["reg.1.server.1.register"] == "1"
 
 
+def test_without_a_time_server_of_ours_that_of_dhcp_counts() -> None:
+    ours = settings_of("VVX400", **{"ntp.server": "192.0.2.5"})
+    assert ours["tcpIpApp.sntp.address"] == "192.0.2.5"
+    assert ours["tcpIpApp.sntp.address.overrideDHCP"] == "1"
+    none = settings_of("VVX400", **{"ntp.server": ""})
+    assert not {name for name in none if name.startswith("tcpIpApp.sntp.address")}
+
+
 def clock(found: dict[str, str]) -> dict[str, str]:
     prefix = "tcpIpApp.sntp.daylightSavings."
     return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}

@@ -121,6 +121,15 @@ def test_another_of_our_addresses_is_another_file(site: Site, world: World) -> N
     assert world.data(local="192.0.2.2") == b"server = 192.0.2.2\n"
 
 
+def test_a_template_is_told_whether_there_is_a_time_server(site: Site, world: World) -> None:
+    site.template("T46S.cfg", "ntp = <[constants.ntp.given]>\n")
+    world.look()
+    assert world.data() == b"ntp = <>\n"
+    site.domain("a.example.com", ap_constants={"ntp": {"server": "[nslookup.ntp.example.com]"}})
+    world.look()
+    assert world.data() == b"ntp = <1>\n"
+
+
 def test_a_change_elsewhere_leaves_the_reused_bytes_alone(site: Site, world: World) -> None:
     first = world.data()
     site.template("other.cfg", "x\n")
