@@ -233,7 +233,7 @@ class PostgreSql(Server):
         which = shutil.which("initdb")
         if not found and which is None:
             pytest.skip("PostgreSQL's server is not installed (apt-get install postgresql)")
-        self._bin = (found[-1] if found else Path(which or "").resolve()).parent
+        self.programs = (found[-1] if found else Path(which or "").resolve()).parent
         super().__init__()
 
     def prepare(self) -> None:
@@ -241,7 +241,7 @@ class PostgreSql(Server):
         password.write_text(PASSWORD)
         password.chmod(0o644)
         self.run(
-            str(self._bin / "initdb"), "-D", "data", "-U", "postgres", "-E", "UTF8", "--no-locale",
+            str(self.programs / "initdb"), "-D", "data", "-U", "postgres", "-E", "UTF8", "--no-locale",
             "--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}",
         )  # fmt: skip
 
@@ -260,12 +260,12 @@ class PostgreSql(Server):
             "ssl_key_file": self.certificate,
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        return [str(self._bin / "postgres"), "-D", str(self.folder / "data"), *options]
+        return [str(self.programs / "postgres"), "-D", str(self.folder / "data"), *options]
 
     def administer(self, *statements: str, database: str = "postgres") -> str:
         words = [word for statement in statements for word in ("-c", statement)]
         where = ["-h", str(self.folder), "-p", str(self.port), "-U", "postgres", "-d", database]
-        return self.run(str(self._bin / "psql"), "-X", "-At", "-v", "ON_ERROR_STOP=1", *where, *words).stdout
+        return self.run(str(self.programs / "psql"), "-X", "-At", "-v", "ON_ERROR_STOP=1", *where, *words).stdout
 
     def create(self, name: str) -> None:
         if not self.administer("SELECT 1 FROM pg_roles WHERE rolname = 'owner'"):

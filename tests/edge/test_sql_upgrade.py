@@ -180,6 +180,11 @@ def roles(request: pytest.FixtureRequest) -> Iterator[tuple[SqlBackend, SqlBacke
     yield backends[0], backends[1]
     for backend in backends:
         backend.close()
+    if isinstance(server, PostgreSql):
+        both = "era_ap_daemon, era_ap_editor"
+        server.administer(f"DROP OWNED BY {both}", f"DROP ROLE {both}", database=settings.address.database)
+    else:
+        server.administer("DROP USER era_ap_daemon@'%', era_ap_editor@'%'")
 
 
 def test_roles_may_do_what_they_need_and_no_more(roles: tuple[SqlBackend, SqlBackend]) -> None:

@@ -1,0 +1,133 @@
+"""The guide to a database, word by word: somebody who only has it gets a daemon that serves from there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.conftest import Site
+from tests.databases import MariaDb, PostgreSql, Server
+from tests.functional.test_daemon import NAME, WHOLE, eventually, fetch
+
+if TYPE_CHECKING:
+    from tests.functional.conftest import Process
+
+pytestmark = pytest.mark.functional
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "sql"
+ROLES = ("era_ap_daemon", "era_ap_editor", "era_ap_owner")
+
+
+def blocks(guide: str, heading: str) -> list[str]:
+    """The literal blocks of a section."""
+    text = (FOLDER / guide).read_text("utf-8")
+    after = text.partition(f"{heading}\n{'-' * len(heading)}\n")[2]
+    section = re.split(r"^.+\n-{3,}$", after, flags=re.M)[0]
+    return [textwrap.dedent(block) for block in re.findall(r"::\n\n((?:    .*\n|\n)+)", section)]
+
+
+class Administrator:
+    """Types commands, where servers and programs are found as on a machine of one's own."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.folder = folder
+        path = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        self.environ = dict(os.environ)
+        if isinstance(server, PostgreSql):
+            path.insert(0, str(server.programs))
+            self.environ |= {"PGHOST": str(server.folder), "PGPORT": str(server.port), "PGUSER": "postgres"}
+        else:
+            (folder / ".my.cnf").write_text(f"[client]\nsocket={server.folder}/socket\nuser=root\n")
+            self.environ |= {"HOME": str(folder)}
+        self.environ["PATH"] = ":".join(path)
+
+    def type(self, commands: str, answers: str = "") -> None:
+        done = subprocess.run(
+            ["bash", "-ec", commands],
+            cwd=self.folder,
+            env=self.environ,
+            input=answers,
+            text=True,
+            capture_output=True,
+            start_new_session=True,  # no terminal: a password is asked for on the standard input
+            check=False,
+        )
+        assert done.returncode == 0, f"{commands}: {done.stdout}{done.stderr}"
+
+
+@pytest.fixture
+def administered(request: pytest.FixtureRequest, site: Site) -> Iterator[tuple[Server, Administrator]]:
+    """A server without any of the guide's names, before and after."""
+    server: Server = request.getfixturevalue(request.param)
+    for file in FOLDER.glob("era_ap_*.sql"):
+        shutil.copy(file, site.root)
+    yield server, Administrator(server, site.root)
+    force = " WITH (FORCE)" if isinstance(server, PostgreSql) else ""
+    server.administer(f"DROP DATABASE IF EXISTS era_ap{force}")
+    where = "@'%'" if isinstance(server, MariaDb) else ""
+    for role in ROLES:
+        server.administer(f"DROP {'USER' if where else 'ROLE'} IF EXISTS {role}{where}")
+
+
+def configure(site: Site, server: Server, kind: str) -> None:
+    """The site configuration of the guide, for the server of the test."""
+    source = yaml.safe_load(blocks("directory.rst", "PostgreSQL")[1])["directory"]
+    source["sql"] = f"{kind}://era_ap_daemon@127.0.0.1:{server.port}/era_ap"
+    source["ca_file"] = str(server.authority.file)
+    site.configure(directory=source)
+    site.config.write_text(site.config.read_text().replace("{", "{\n").replace(",", ",\n"))
+
+
+def passwords(site: Site, **given: str) -> None:
+    for role, password in given.items():
+        file = site.root / f"era_ap_{role}.password"
+        file.write_text(f"{password}\n")
+        file.chmod(0o600)
+
+
+def serves(site: Site, start: Callable[..., Process]) -> None:
+    """An instance, which may only read, serves and sees what the editor does."""
+    process = start(site.config).wait_ready()
+    assert fetch(process.port, NAME) == WHOLE
+    path = site.root / "directory" / "a.example.com" / "sipusers" / "101.yml"
+    path.write_text(path.read_text().replace("s3cret", "another"))
+    command = [sys.executable, "-m", "era_ap", "directory", "import", "-c", "editor.yml", "./directory"]
+    subprocess.run(command, cwd=site.root, check=True, capture_output=True)
+    assert eventually(lambda: b"another" in fetch(process.port, NAME)) < 2.0
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("administered", ["postgresql"], indirect=True)
+def test_the_guide_to_postgresql(
+    site: Site, administered: tuple[Server, Administrator], daemon: Callable[..., Process]
+) -> None:
+    server, administrator = administered
+    server_commands, _, commands = blocks("directory.rst", "PostgreSQL")
+    administrator.type(server_commands, "its own\nits own\n")
+    configure(site, server, "postgresql+asyncpg")
+    passwords(site, owner="its own", daemon="a long one", editor="another one")
+    administrator.type(commands)
+    serves(site, daemon)
+
+
+@pytest.mark.parametrize("administered", ["mariadb"], indirect=True)
+def test_the_guide_to_mariadb(
+    site: Site, administered: tuple[Server, Administrator], daemon: Callable[..., Process]
+) -> None:
+    server, administrator = administered
+    (commands,) = blocks("directory.rst", "MariaDB and SQLite")
+    copies = blocks("directory.rst", "PostgreSQL")[2].strip().splitlines()
+    configure(site, server, "mysql+asyncmy")
+    passwords(site, owner="a long one", daemon="change me", editor="change me too")
+    administrator.type("\n".join([*copies[:2], commands, *copies[-2:]]))
+    serves(site, daemon)
