@@ -242,12 +242,13 @@ class _Placing:
         fields = wish.entry.fields
         number = as_text(fields.get("number")) or as_text(fields.get("value")) or ""
         login = as_text(wish.line.account.fields.get("login")) or ""
+        called = {_LINE: login, NONE: ""}.get(kind, kind)
         said = {
             "type": kind,
             "number": number,
             "value": as_text(fields.get("value")) or number,
             "pickup": as_text(fields.get("pickup")) or (self._pickup if kind == _BLF else ""),
-            "label": as_text(fields.get("label")) or number or (login if kind == _LINE else kind),
+            "label": as_text(fields.get("label")) or number or called,
             "login": login,
             "line": str(wish.line.number),
             "line0": str(wish.line.number - 1),

@@ -57,6 +57,20 @@ def warned(blf: object, **how: object) -> tuple[list[str], list[Problem]]:
     return result.data.decode().splitlines(), list(result.warnings)
 
 
+@pytest.mark.parametrize(
+    ("entry", "label"),
+    [
+        ({"type": "none"}, ""),
+        ({"type": "dnd"}, "dnd"),
+        ({"type": "line"}, "101"),
+        ({"type": "none", "label": "free"}, "free"),
+        ({"number": "7"}, "7"),
+    ],
+)
+def test_a_key_without_a_label_is_called_by_what_it_is(entry: dict[str, str], label: str) -> None:
+    assert keys([entry], template="[blf.label]\n") == [label]
+
+
 # --- where entries go
 
 
