@@ -28,7 +28,7 @@ from era_ap.provisioning.audit import audit
 from era_ap.provisioning.trial import trial
 
 
-@click.command()
+@click.command(short_help="Find everything that is wrong with a site.")
 @click.option(
     "--config-only",
     is_flag=True,

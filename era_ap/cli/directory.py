@@ -66,7 +66,7 @@ _allow_delete = click.option(
 )
 
 
-@click.group()
+@click.group(short_help="Move, compare and list accounts.")
 def directory() -> None:
     """Move accounts between folders of YAML files, databases and tables, and compare them.
 

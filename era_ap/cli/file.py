@@ -54,7 +54,7 @@ def _check_mac(offline: Offline, mac: str, name: str) -> None:
         raise click.UsageError(f"the name {name} belongs to the phone {asked}, not to {mac}")
 
 
-@click.command()
+@click.command(short_help="Print the bytes that a phone gets.")
 @click.argument("mac")
 @click.argument("name")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the file here.")
@@ -121,7 +121,7 @@ def _rendered(offline: Offline, filling: Filling) -> Rendering:
     raise Refused(Reason.NAME_UNRESOLVED, "host names are built from each other without end")
 
 
-@click.command()
+@click.command(short_help="Tell why a phone gets what it gets.")
 @click.argument("mac")
 @click.argument("name")
 @click.option("--from", "peer", default="", help="Address it asks from, for ext.allow and mac_is_enough.")

@@ -22,7 +22,7 @@ _LAST = ("last", "reason")
 _COLUMNS = ("mac", "model", "accounts", "state", "last", "reason")
 
 
-@click.command()
+@click.command(short_help="List the phones of the directory.")
 @click.option("--model", default="", help="Only phones of this model.")
 @click.option("--domain", default="", help="Only phones of this domain and the domains below it.")
 @config_option
@@ -116,15 +116,21 @@ def _last_requests(journal: Path | None) -> dict[str, dict[str, object]]:
     return last
 
 
-@click.command()
+@click.command(short_help="Boot a virtual phone.")
 @click.argument("mac")
 @click.option("--vendor", default="generic", show_default=True, help="Whose phones it asks like.")
 @click.option("--model", default="", help="Model, where the vendor's names depend on it.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="TFTP server.")
-@click.option("--port", default=69, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=69, show_default=True, type=click.IntRange(1, 65535), help="Its port.")
 @click.option("--pnp", is_flag=True, help="Look for the server by SIP multicast and follow its URL.")
 @click.option("--interface", default="", help="With --pnp: name or address of the interface to send on.")
-@click.option("--pnp-port", default=5060, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--pnp-port",
+    default=5060,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="With --pnp: port that servers listen on.",
+)
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="TFTP option to ask for.")
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds for one file.")
 @click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Folder for what it gets.")

@@ -15,7 +15,7 @@ INTRODUCTION = (
 )
 
 
-@click.command()
+@click.command(short_help="List every reason code.")
 @json_option
 @click.option("--rst", "as_rst", is_flag=True, help="As a document in reStructuredText.")
 def reasons(as_json: bool, as_rst: bool) -> None:

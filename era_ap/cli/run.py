@@ -11,7 +11,7 @@ from era_ap.cli.common import config_option, fail_with
 from era_ap.config import ConfigError
 
 
-@click.command()
+@click.command(short_help="Run an instance: the daemon.")
 @click.argument("role", envvar="ERA_AP_ROLE")
 @config_option
 def run(role: str, config: Path) -> None:
