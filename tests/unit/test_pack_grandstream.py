@@ -124,6 +124,28 @@ def test_the_second_port_of_an_adapter_has_codes_of_its_own() -> None:
     assert (silent["P31"], silent["P109"], silent["P34"]) == ("0", "1", None)
 
 
+@pytest.mark.parametrize(("model", "ports"), [("HT812", 2), ("HT814", 4), ("HT818", 8), ("HT704", 4)])
+def test_ports_of_an_adapter_with_one_profile_are_numbered_on(model: str, ports: int) -> None:
+    found = items(filled(model, ports, **all_options()).data)
+    assert (found["P47"], found["P48"], found["P2312"]) == ("a.example.com", *("192.0.2.10:5060",) * 2)
+    assert (found["P271"], found["P31"], found["P109"], found["P130"]) == ("1", "1", "0", "0")
+    for port in range(ports):
+        login = str(101 + port)
+        assert (found[f"P{4060 + port}"], found[f"P{4090 + port}"]) == (login, login)
+        assert (found[f"P{4120 + port}"], found[f"P{4595 + port}"]) == (f"secret-{port + 1}", "1")
+        assert (found[f"P{4150 + port}"], found[f"P{4180 + port}"]) == ("0", f"User {port + 1}")
+    assert f"P{4060 + ports}" not in found
+    silent = items(filled(model, **{"sg.register": "off"}).data)
+    assert (silent["P31"], silent["P109"], silent["P4120"]) == ("0", "1", None)
+
+
+@pytest.mark.parametrize("model", ["HT503", "HT813"])
+def test_an_adapter_to_the_telephone_network_has_one_telephone(model: str) -> None:
+    found = items(filled(model, 1, **all_options()).data)
+    assert (found["P35"], found["P34"], found["P47"]) == ("101", "secret-1", "a.example.com")
+    assert not {"P735", "P734", "P401"} & set(found)
+
+
 def test_a_wireless_phone_has_two_accounts_and_no_keys() -> None:
     found = items(filled("WP820", 2, **all_options()).data)
     assert [found[code] for code in ("P35", "P34", "P404", "P406")] == ["101", "secret-1", "102", "secret-2"]
