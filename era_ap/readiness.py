@@ -39,7 +39,8 @@ def zookeeper_source(status: Status) -> Source | None:
         return None
     if status.session is SessionState.CONNECTED and status.registered:
         return Source("zookeeper", Condition.FRESH, status.contact_age)
-    why = status.problem or "no contact"
+    there = status.session is SessionState.CONNECTED
+    why = status.problem or ("our name is not registered; the log says why" if there else "no contact")
     known = Condition.MISSING if status.contact_age is None else Condition.STALE
     return Source("zookeeper", known, status.contact_age, why)
 

@@ -109,6 +109,24 @@ class Access:
             raise Refused(Reason.ZOOKEEPER_PASSWORD, f"{path}: must hold the password in its one line")
         return lines[0].strip()
 
+    def credentials(self) -> list[tuple[str, str]]:
+        """What servers take for who we are where they know no users; raises as ``password``."""
+        user = self.settings.user
+        return [] if user is None or self.over_sasl else [("digest", f"{user}:{self.password()}")]
+
+    def stands_by(self, credentials: list[tuple[str, str]]) -> bool:
+        """Whether ``credentials`` are as they would be made now, as far as that can be told."""
+        try:
+            return credentials == self.credentials()
+        except Refused:
+            return True
+
+    def login(self) -> dict[str, str | None] | None:
+        """How to log in where servers know their users, None elsewhere; raises as ``password``."""
+        user = self.settings.user
+        login = {"mechanism": "DIGEST-MD5", "username": user}
+        return login | {"password": self.password()} if self.over_sasl else None
+
     def tls_context(self) -> ssl.SSLContext | None:
         """What TLS needs, from the files as they are now; None without. Raises ``Refused`` (TLS_FILES)."""
         files = self.settings

@@ -53,6 +53,9 @@ class Client(Protocol):
     def heard(self) -> float:
         """When a server said something last, by the monotonic clock."""
 
+    def is_outdated(self) -> bool:
+        """Whether a new client would say something else of who we are; reads files. Must not raise."""
+
     def begin(self) -> None:
         """Start the threads and connect."""
 
@@ -107,6 +110,12 @@ def hung(session: Session, watch: Watch | None) -> Iterator[Bell | None]:
     bell.arm()
 
 
+def forbidden(session: Session, path: str) -> None:
+    """The servers refuse us a node, perhaps only because the password was another one when we connected."""
+    session.told.forbidden(path)
+    session.clients.renew_outdated()
+
+
 class Clients:
     """Has one client at a time. Making one reads files and ending one waits, so both are done in threads."""
 
@@ -122,6 +131,11 @@ class Clients:
         if not self._is_closing:
             old, self.now = self.now, None
             threading.Thread(target=self._replace, args=(old,), name="zookeeper", daemon=True).start()
+
+    def renew_outdated(self) -> None:
+        """Replace the client if another one would fare better, as files have changed."""
+        if self.now is not None:
+            threading.Thread(target=self._judge, args=(self.now,), name="zookeeper", daemon=True).start()
 
     def renew_later(self) -> None:
         """Replace the client after a pause that grows until a client has connected."""
@@ -149,6 +163,14 @@ class Clients:
             client.begin()
         if old is not None:
             old.end()
+
+    def _judge(self, client: Client) -> None:
+        if client.is_outdated():
+            self._session.post(self._renew_from, client)
+
+    def _renew_from(self, client: Client) -> None:
+        if client is self.now:
+            self.renew()
 
     def _take(self, client: Client) -> None:
         self.now = client

@@ -48,7 +48,7 @@ from era_ap.cluster.contract import (
     SessionState,
     UnavailableError,
 )
-from era_ap.cluster.session import Session, hung
+from era_ap.cluster.session import Session, forbidden, hung
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,8 +186,7 @@ class _Client(KazooClient):  # type: ignore[misc]
     """One kazoo client, to its end; it reports to ``session``."""
 
     def __init__(self, access: Access, session: Session) -> None:
-        user, password = access.settings.user, access.password()
-        digest = user is not None and not access.over_sasl
+        self._access, self._proof = access, access.credentials()
         logger = logging.Logger("kazoo", logging.ERROR)
         logger.addHandler(_Reports(session))
         super().__init__(
@@ -195,15 +194,13 @@ class _Client(KazooClient):  # type: ignore[misc]
             timeout=access.session_seconds,
             handler=_Handler(access),
             default_acl=OPEN_ACL_UNSAFE if access.is_open else CREATOR_ALL_ACL,
-            auth_data=[("digest", f"{user}:{password}")] if digest else None,
+            auth_data=self._proof,
             connection_retry=KazooRetry(max_tries=-1, delay=0.1, backoff=2, max_delay=1.0, sleep_func=_pause),
             command_retry=KazooRetry(max_tries=0, sleep_func=_pause),
             logger=logger,
         )
-        sasl = {"mechanism": "DIGEST-MD5", "username": user, "password": password}
-        self._connection = _Connection(
-            self, self._conn_retry.copy(), logger=logger, sasl_options=sasl if access.over_sasl else None
-        )
+        retry = self._conn_retry.copy()
+        self._connection = _Connection(self, retry, logger=logger, sasl_options=access.login())
         self.granted = access.session_seconds
         self.session = session
         self.add_listener(self._on_state)
@@ -215,6 +212,9 @@ class _Client(KazooClient):  # type: ignore[misc]
     @property
     def is_over(self) -> bool:
         return self.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED)
+
+    def is_outdated(self) -> bool:
+        return not self._access.stands_by(self._proof)
 
     def begin(self) -> None:
         self.start_async()
@@ -355,7 +355,7 @@ class ZooKeeper:
 
         for operation, result in zip(operations, await self._ask(self._root, send), strict=False):
             if isinstance(result, NoAuthError):
-                self._told.forbidden(_below(self._root, operation.path))
+                forbidden(self._session, _below(self._root, operation.path))
                 raise UnavailableError(f"{operation.path}: ZooKeeper refuses us this node")
             if isinstance(result, Exception) and not isinstance(result, _INNOCENT):
                 why = _REFUSALS.get(type(result), type(result).__name__)
@@ -378,7 +378,7 @@ class ZooKeeper:
         except (NoNodeError, NodeExistsError):
             raise
         except NoAuthError:
-            self._told.forbidden(full)
+            forbidden(self._session, full)
             raise UnavailableError(f"{full}: ZooKeeper refuses us this node") from None
         except KazooException as error:
             raise UnavailableError(f"{full}: {type(error).__name__}") from None

@@ -177,6 +177,27 @@ def test_nodes_of_another_user_or_password_are_told_once(
     run(servers.connect, test, digest(password) if settings == "other password" else Zookeeper(), root)
 
 
+def test_a_password_that_was_put_right_is_taken_up(servers: RealEnsemble, password: Path) -> None:
+    root = "/corrected/era_ap/lab"
+    run(servers.connect, _make, digest(password), root)
+
+    async def test(harness: RealHarness) -> None:
+        client = await harness.open()
+        one, session = client.ensemble, client.ensemble.session_id
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match="refuses us"):
+                await one.children("members")
+        assert one.session_id == session
+        await asyncio.to_thread(password.write_text, PASSWORD)
+        with pytest.raises(UnavailableError, match="refuses us"):
+            await one.children("members")
+        await client.until(lambda: one.session_id != session and one.state is SessionState.CONNECTED)
+        assert await one.children("members") == ()
+
+    password.write_text("wrong\n")
+    run(servers.connect, test, digest(password), root)
+
+
 def test_a_chroot_whose_parent_is_closed_is_told(servers: RealEnsemble, password: Path) -> None:
     def close() -> None:
         admin = KazooClient(hosts=servers.connect)

@@ -19,7 +19,7 @@ from era_ap.cluster import session as session_module
 from era_ap.cluster import zookeeper
 from era_ap.cluster.access import Access, Told
 from era_ap.cluster.contract import SessionState, UnavailableError
-from era_ap.cluster.session import Session, hung
+from era_ap.cluster.session import Session, forbidden, hung
 from era_ap.errors import Reason, Refused
 
 ACCESS = Access("zk1:2181,zk2:2181", "/era_ap/lab")
@@ -57,6 +57,10 @@ class ScriptedClient:
         self.begun = threading.Event()
         self.dropped = 0
         self.ended = threading.Event()
+        self.outdated = False
+
+    def is_outdated(self) -> bool:
+        return self.outdated
 
     def begin(self) -> None:
         self.begun.set()
@@ -238,6 +242,23 @@ def test_a_client_that_cannot_be_made_is_told_and_tried_again(monkeypatch: pytes
         bench.failure = None
         await bench.next_client(0)
         assert [line["detail"] for line in bench.log] == ["zookeeper-password: gone"]
+
+    run(test)
+
+
+def test_only_a_client_that_would_log_in_otherwise_now_is_replaced_where_a_node_is_refused() -> None:
+    async def test(bench: Bench) -> None:
+        client = await bench.connect()
+        for _ in range(3):
+            forbidden(bench.session, "/era_ap/lab/members")
+        client.outdated = True
+        assert len(bench.clients) == 1
+        for _ in range(3):
+            forbidden(bench.session, "/era_ap/lab/members")
+        bench.take(await bench.next_client(1), 2)
+        assert client.ended.wait(10)
+        assert bench.told[-2:] == [(SessionState.LOST, 1), (SessionState.CONNECTED, 2)]
+        assert len(bench.clients) == 2
 
     run(test)
 

@@ -40,6 +40,12 @@ GROUP = GroupStatus(
         ({"registered": False, "problem": "the name is taken"}, STALE, 0.2, "the name is taken"),
         ({"session": SessionState.SUSPENDED, "contact_age": 7.0}, STALE, 7.0, "no contact"),
         ({"session": SessionState.LOST, "contact_age": None}, MISSING, None, "no contact"),
+        (
+            {"registered": False, "contact_age": None},
+            MISSING,
+            None,
+            "our name is not registered; the log says why",
+        ),
     ],
 )
 def test_zookeeper(change: dict, condition: Condition, age: float | None, detail: str) -> None:
