@@ -26,8 +26,9 @@ from era_ap.provisioning.rules import whole
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from era_ap.provisioning.layout import Area, Layout
+    from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.scope import Line
+    from era_ap.provisioning.spots import Area
 
 _BLF: Final = "blf"
 _LINE: Final = "line"

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from era_ap.provisioning.limits import dialect_of, read_limits
 from era_ap.provisioning.rules import NAME, Rule, read_rule, whole
-from era_ap.provisioning.spots import Known, known_of
+from era_ap.provisioning.spots import Area, Known, known_of
 
 if TYPE_CHECKING:
     from era_ap.provisioning.limits import Dialect
+    from era_ap.provisioning.spots import Fields
 
 SECTIONS: Final = ("accounts", "keys", "types", "dialect", "constants")
 
@@ -48,45 +49,10 @@ _WRITTEN: Final = "written"
 _AREA_KEYS: Final = ("count", "modules", "pages", "accounts", "fill", "reserved", "fields", "types")
 _BLANKS: Final = re.compile(r"[ _-]")
 
-Fields = Mapping[str, Rule]
-Types = Mapping[str, Fields]
 Part = Mapping[str, Mapping[str, object]]
 """The valid sections of one model by name, before they are laid over those it takes over."""
 
 Bad = Callable[[tuple[str | int, ...], str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Area:
-    """Keys of one kind. ``count`` is that of one page (of one module); ``modules`` is 0 on the phone itself.
-
-    ``first`` is the number of its first key among all keys of the phone, from 1. ``accounts``: the lines of
-    the phone occupy its first keys; ``writes_lines``: as keys of type line, which are written too.
-    ``reserved`` positions of each page are never used. ``fill``: keys that nothing is on are written as empty
-    ones: none, those before a used one ("gaps"), or all.
-    """
-
-    name: str
-    first: int
-    count: int
-    modules: int
-    pages: int
-    accounts: bool
-    writes_lines: bool
-    fill: str
-    reserved: frozenset[int]
-    fields: Fields
-    types: Types
-
-    @property
-    def unit(self) -> int:
-        """Keys of one module, or of all pages where there is none."""
-        return self.count * self.pages
-
-    @property
-    def size(self) -> int:
-        """All keys of the area."""
-        return self.unit * max(self.modules, 1)
 
 
 @dataclass(frozen=True, slots=True)

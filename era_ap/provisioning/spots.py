@@ -1,7 +1,8 @@
-"""What is known of a key of a phone before anybody's entry is on it: where it is, and what follows from that.
+"""The areas of keys of a phone, and what is known of a key before anybody's entry is on it.
 
-Owns the names of a place and the rules of models.yml that need nothing else; they are computed once for each
-key and type, not for every phone of the model. Does not own the placing (``keys``).
+Owns the shape of an area, the names of a place and the rules of models.yml that need nothing else; they
+are computed once for each key and type, not for every phone of the model. Does not own the reading
+(``layout``) nor the placing (``keys``).
 """
 
 from __future__ import annotations
@@ -15,8 +16,43 @@ from era_ap.provisioning.rules import Spot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from era_ap.provisioning.layout import Area
     from era_ap.provisioning.rules import Rule
+
+    Fields = Mapping[str, Rule]
+    Types = Mapping[str, Fields]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Keys of one kind. ``count`` is that of one page (of one module); ``modules`` is 0 on the phone itself.
+
+    ``first`` is the number of its first key among all keys of the phone, from 1. ``accounts``: the lines of
+    the phone occupy its first keys; ``writes_lines``: as keys of type line, which are written too.
+    ``reserved`` positions of each page are never used. ``fill``: keys that nothing is on are written as empty
+    ones: none, those before a used one ("gaps"), or all.
+    """
+
+    name: str
+    first: int
+    count: int
+    modules: int
+    pages: int
+    accounts: bool
+    writes_lines: bool
+    fill: str
+    reserved: frozenset[int]
+    fields: Fields
+    types: Types
+
+    @property
+    def unit(self) -> int:
+        """Keys of one module, or of all pages where there is none."""
+        return self.count * self.pages
+
+    @property
+    def size(self) -> int:
+        """All keys of the area."""
+        return self.unit * max(self.modules, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from era_ap.errors import Reason
-from era_ap.provisioning.layout import Area, Layout
+from era_ap.provisioning.layout import Layout
 from era_ap.provisioning.models import Models
 from era_ap.provisioning.models_file import combine, parse, read_models
+from era_ap.provisioning.spots import Area
 
 TEXT = """
 generic: {A: A1}

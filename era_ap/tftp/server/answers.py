@@ -6,47 +6,27 @@ answered request gets. A miss is cheap on purpose: no socket, no Deferred, no lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from era_ap.admission import GUESSING
 from era_ap.errors import Outcome, Reason, Refused
-from era_ap.provisioning.request import FileRequest, Refusal, Subject
+from era_ap.provisioning.request import Refusal, Subject
 from era_ap.tftp.packets import Mode, Opcode, Request, format_error
-from era_ap.tftp.server.contract import NO_SUBJECT, Traffic, TransferReport
+from era_ap.tftp.server.contract import NO_SUBJECT, Asked, Traffic, TransferReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from era_ap.admission import Admission
     from era_ap.tftp.machine import Finished
-    from era_ap.tftp.server.feeding import OnError
+    from era_ap.tftp.server.contract import OnError
     from era_ap.tftp.server.sessions import Session
-    from era_ap.udp import Listener, Local, Peer
 
 _ERRORS: Final[Mapping[Outcome, bytes]] = MappingProxyType(
     {outcome: format_error(outcome.tftp_code or 0, outcome.tftp_text) for outcome in Outcome}
 )
 UNUSABLE: Final = Request(Opcode.RRQ, "", Mode.OCTET)
-
-
-@dataclass(slots=True, eq=False)
-class Asked:
-    """``packet`` as parsed, ``raw`` as it came, ``since`` when; whom to answer, from where, through what."""
-
-    packet: Request
-    request: FileRequest
-    raw: bytes
-    peer: Peer
-    local: Local
-    listener: Listener
-    since: float
-
-    @property
-    def is_write(self) -> bool:
-        """Whether this is a WRQ."""
-        return self.packet.opcode is Opcode.WRQ
 
 
 class Answers:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from socket import SocketType
 
     from era_ap.tftp.options import Wish
-    from era_ap.tftp.server.answers import Asked
-    from era_ap.tftp.server.contract import Policy
+    from era_ap.tftp.server.contract import Asked, Policy
     from era_ap.udp import Hub, Listener, Local, Peer
 
 _HEADER: Final = 4

@@ -1,4 +1,4 @@
-"""What the TFTP server is told and what it tells: its policy and its reports.
+"""What the TFTP server is told and what it tells: its policy, what it is asked, its reports.
 
 Owns the shapes only. A report is made for every request that was answered, good or bad, exactly once.
 """
@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from era_ap.provisioning.request import Subject
 from era_ap.tftp.options import OptionPolicy
+from era_ap.tftp.packets import Opcode
 from era_ap.tftp.timing import Timing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from era_ap.errors import Reason
     from era_ap.provisioning.request import FileRequest
-    from era_ap.tftp.packets import Error
+    from era_ap.tftp.packets import Error, Request
     from era_ap.tftp.server.uploads import UploadPolicy
+    from era_ap.udp import Listener, Local, Peer
+
+    OnError = Callable[[BaseException], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,24 @@ class Policy:
     single_port: bool = False
     tid_ports: range | None = None
     uploads: UploadPolicy | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """``packet`` as parsed, ``raw`` as it came, ``since`` when; whom to answer, from where, through what."""
+
+    packet: Request
+    request: FileRequest
+    raw: bytes
+    peer: Peer
+    local: Local
+    listener: Listener
+    since: float
+
+    @property
+    def is_write(self) -> bool:
+        """Whether this is a WRQ."""
+        return self.packet.opcode is Opcode.WRQ
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from era_ap.provisioning.request import Stream
     from era_ap.tftp.machine import Event
+    from era_ap.tftp.server.contract import OnError
     from era_ap.tftp.server.sessions import Session
     from era_ap.tftp.server.uploads import Upload
 
 T = TypeVar("T")
-OnError = Callable[[BaseException], None]
 Runner = Callable[[Callable[[], None]], "Deferred[None]"]
 """Runs a blocking function elsewhere."""
 

@@ -13,7 +13,8 @@ from era_ap.admission import Verdict
 from era_ap.errors import Reason
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
 from era_ap.tftp.packets import Request, parse_request
-from era_ap.tftp.server.answers import UNUSABLE, Answers, Asked
+from era_ap.tftp.server.answers import UNUSABLE, Answers
+from era_ap.tftp.server.contract import Asked
 from era_ap.tftp.server.feeding import cause, promise
 
 if TYPE_CHECKING:

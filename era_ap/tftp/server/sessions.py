@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from era_ap.provisioning.request import Subject
     from era_ap.tftp.machine import Event
     from era_ap.tftp.options import Agreed
-    from era_ap.tftp.server.answers import Asked
     from era_ap.tftp.server.channels import OwnPort, SharedPort
+    from era_ap.tftp.server.contract import Asked
     from era_ap.tftp.transfer import ReadTransfer
     from era_ap.tftp.upload import WriteTransfer
 
