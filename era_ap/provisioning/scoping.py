@@ -63,9 +63,7 @@ def scope_of(
     master = directory.domain(rules.master_domain) if directory is not None else None
     domain = directory.domain(lines[0].account.key.domain) if lines and directory is not None else None
     own = lines[0].account.key.domain if lines else rules.master_domain
-    if lines and domain is None:
-        raise Refused(Reason.DOMAIN_INVALID, f"the settings of {own} are not readable")
-    _check_master(rules, master, directory)
+    _check_settings(rules, own if lines and domain is None else "", master, directory)
     defaults, gate_address = _defaults(found, rules, lines, domain, local)
     sources = _sources(rules, domain, master, catalogue, found.layout, defaults)
     zone, problems = _time_zone(rules.zones, sources)
@@ -88,8 +86,12 @@ def scope_of(
     )
 
 
-def _check_master(rules: Rules, master: Domain | None, directory: DirectoryIndex | None) -> None:
-    """A file without the constants of a master domain that is only not loaded yet would be a wrong one."""
+def _check_settings(
+    rules: Rules, unreadable: str, master: Domain | None, directory: DirectoryIndex | None
+) -> None:
+    """A file without the constants of its domain, or of a master domain not loaded yet, would be a wrong one."""
+    if unreadable:
+        raise Refused(Reason.DOMAIN_INVALID, f"the settings of {unreadable} are not readable")
     if master is None and directory is not None and not directory.is_complete:
         detail = f"the constants of {rules.master_domain} are not known yet"
         raise Refused(Reason.DIRECTORY_UNAVAILABLE, detail)
