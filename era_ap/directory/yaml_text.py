@@ -66,6 +66,8 @@ def load_yaml(text: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         detail = " ".join(part for part in (error.context, error.problem) if part)
+        if error.context == "while scanning an alias":
+            detail = "a value that begins with * needs quotes"
         raise DocumentError(f"not YAML: {detail}", mark.line + 1 if mark else None) from None
     except yaml.YAMLError:
         raise DocumentError("not YAML") from None
