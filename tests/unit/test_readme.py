@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -13,26 +15,101 @@ from era_ap.cli import main
 from era_ap.errors import Reason
 from tests.conftest import MAC, Site
 
-README = (Path(__file__).parents[2] / "README.rst").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.rst").read_text()
 
 
-def block_after(words: str, number: int = 0) -> str:
+def block_after(words: str, number: int = 0, text: str = README) -> str:
     """The ``number``-th literal block after ``words``, without its indentation."""
-    blocks = re.findall(r"::\n\n((?:[ ]{4,}.*\n|\n)+)", README[README.index(words) :])
+    blocks = re.findall(r"::\n\n((?:[ ]{4,}.*\n|\n)+)", text[text.index(words) :])
     lines = blocks[number].rstrip("\n").split("\n")
     indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
     return "\n".join(line[indent:] for line in lines) + "\n"
 
 
-def test_the_first_site_loads(tmp_path: Path) -> None:
-    text = block_after("Make a folder with a site configuration")
-    assert config.parse(text, tmp_path).ap("ap1").tftp_port == 69
+@pytest.fixture
+def office(tmp_path: Path) -> Path:
+    """The site of the first phone, made as the README says, step by step."""
+    storage, directory = tmp_path / "storage", tmp_path / "directory"
+    (storage / "constants").mkdir(parents=True)
+    (storage / "configs").mkdir()
+    shutil.copytree(ROOT / "templates", storage / "templates")
+    shutil.copy(ROOT / "constants/demo.cfg", storage / "constants/office.cfg")
+    (tmp_path / "site.yml").write_text(block_after("Make a folder for the site"))
+    write(directory / "example.com/domain.yml", block_after("Write the master domain"))
+    write(directory / "a.example.com/sipusers/101.yml", block_after("Write the master domain", 1))
+    return tmp_path / "site.yml"
 
 
-def test_the_first_account_is_a_phone(site: Site) -> None:
-    (site.root / "directory/a.example.com/sipusers/101.yml").write_text(block_after("Write the account"))
-    result = CliRunner().invoke(main, ["render", MAC, f"{MAC}.cfg", "-c", str(site.config)])
-    assert b"secret = correct horse battery staple\n" in result.stdout_bytes
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def run(config: Path, *words: str) -> str:
+    done = CliRunner().invoke(main, [*words, "-c", str(config)])
+    assert done.exit_code == 0, done.output
+    return done.stdout_bytes.decode()
+
+
+def test_the_first_phone_gets_its_file(office: Path) -> None:
+    assert run(office, "check") == "office: 1 phones, 0 errors, 0 warnings\n"
+    text = run(office, "render", MAC, f"{MAC}.cfg")
+    assert "account.1.display_name = Anna Ivanova\n" in text
+    assert "account.1.password = correct horse battery staple\n" in text
+    assert "192.0.2.10" in text
+    assert config.load(office).ap("ap1").tftp_port == 69
+
+
+def test_the_masks_do_what_they_say(office: Path) -> None:
+    write(office.parent / "directory/example.com/domain.yml", block_after("A mask is a file name"))
+    for name, mask in ((f"phone-{MAC}.cfg", "phone-[mac].cfg"), (f"{MAC}.boot", "[mac].boot, type boot")):
+        assert f"{mask} (mask " in run(office, "explain", MAC, name)
+    told = run(office, "explain", MAC, "yabc.cfg")
+    assert told.startswith("yabc.cfg: common\n")
+    assert "template   yealink/common.cfg" in told
+
+
+def test_the_keys_become_what_the_readme_says(office: Path) -> None:
+    keys = yaml.safe_load(block_after("lists its keys"))
+    account = yaml.safe_load(block_after("Write the master domain", 1))
+    account["opts"]["ap_devices"][0] |= keys
+    write(office.parent / "directory/a.example.com/sipusers/101.yml", yaml.safe_dump(account))
+    assert block_after("lists its keys", 1) in run(office, "render", MAC, f"{MAC}.cfg")
+
+
+def test_the_account_without_registration_is_one(office: Path) -> None:
+    text = block_after("does not register")
+    write(office.parent / "directory/a.example.com/sipusers/105.yml", text)
+    assert run(office, "check") == "office: 1 phones, 0 errors, 0 warnings\n"
+    write(office.parent / "directory/a.example.com/sipusers/105.yml", text.replace('"*"', "*"))
+    done = CliRunner().invoke(main, ["check", "-c", str(office)])
+    assert done.exit_code == 1
+    assert "a value that begins with * needs quotes" in done.output
+
+
+def test_each_reason_of_the_troubleshooting_table_is_one() -> None:
+    table = README[README.index("\nTroubleshooting\n") : README.index("\nDevelopment\n")]
+    named = re.findall(r"^``([a-z-]+)``", table, re.M)
+    assert named
+    assert set(named) <= {reason.code for reason in Reason}
+
+
+def test_every_benchmark_is_named() -> None:
+    development = README[README.index("\nDevelopment\n") :]
+    for name in re.findall(r"``([a-z_]+)``", development.partition("NAME")[2]):
+        folder = ROOT / "tests/benchmarks"
+        assert (folder / f"{name}.py").exists() or (folder / name).is_dir(), name
+
+
+def test_the_table_of_the_migration_is_taken_in(office: Path) -> None:
+    guide = (ROOT / "deploy/migration.rst").read_text()
+    (office.parent / "phones.csv").write_text(block_after("Write the phones as a table", text=guide))
+    (command,) = re.findall(r"``era-ap (directory csv import [^`]+) --dry-run``", guide)
+    words = command.replace("phones.csv", str(office.parent / "phones.csv")).split()
+    (office.parent / "directory/a.example.com/sipusers/101.yml").unlink()
+    run(office, *words)
+    assert "account.1.password = correct horse\n" in run(office, "render", MAC, f"{MAC}.cfg")
 
 
 def test_the_template_gives_what_the_readme_says(site: Site) -> None:
