@@ -89,7 +89,7 @@ def scope_of(
 def _check_settings(
     rules: Rules, unreadable: str, master: Domain | None, directory: DirectoryIndex | None
 ) -> None:
-    """A file without the constants of its domain, or of a master domain not loaded yet, would be a wrong one."""
+    """A file without the constants of its domain, or of a master domain not loaded yet, would be wrong."""
     if unreadable:
         raise Refused(Reason.DOMAIN_INVALID, f"the settings of {unreadable} are not readable")
     if master is None and directory is not None and not directory.is_complete:
