@@ -1,12 +1,14 @@
-"""What the documents name exists: commands with their options, settings, files of these sources."""
+"""Documents can be read as what they are, and what they name exists: commands, options, settings, files."""
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import docutils.core
 import pytest
 from pydantic import BaseModel
 
@@ -23,7 +25,11 @@ DOCUMENTS = sorted(
 SCRIPTS = [
     ROOT / "deploy" / name for name in ("demo", "cluster-demo", "container/compose.yml", "debian/site.yml")
 ]
-IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+def relative(path: Path) -> str:
+    """A name of a test."""
+    return str(path.relative_to(ROOT))
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -54,7 +60,20 @@ def fault(words: list[str]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("path", [*DOCUMENTS, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.suffix == ".rst"], ids=relative)
+def test_it_is_restructured_text(path: Path) -> None:
+    complaints = io.StringIO()
+    quiet = {
+        "warning_stream": complaints,
+        "report_level": 1,
+        "halt_level": 5,
+        "file_insertion_enabled": False,
+    }
+    docutils.core.publish_doctree(path.read_text("utf-8"), source_path=str(path), settings_overrides=quiet)
+    assert complaints.getvalue() == ""
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *SCRIPTS], ids=relative)
 def test_commands_and_options_exist(path: Path) -> None:
     found = {" ".join(words): fault(words) for words in commands(path.read_text("utf-8"))}
     assert {words: what for words, what in found.items() if what} == {}
@@ -78,7 +97,7 @@ def settings(shape: type[BaseModel], prefix: str) -> Iterator[str]:
                 yield from settings(part, f"{prefix}{key}.")
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
 def test_settings_exist(path: Path) -> None:
     known = set(settings(ApShape, ""))
     named = re.findall(r"``(ext(?:\.[a-z_]+)+)(?![.\w])", path.read_text("utf-8"))
@@ -88,7 +107,7 @@ def test_settings_exist(path: Path) -> None:
     assert {name for name in named if name not in known | data} == set()
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
 def test_files_exist(path: Path) -> None:
     for name in re.findall(r"``([\w./-]+)``", path.read_text("utf-8")):
         if name.startswith(("deploy/", "era_ap/", "tests/")):
