@@ -102,8 +102,19 @@ def _elements(value: object, account: str) -> list[Fields]:
                 Reason.NOREG_INVALID,
                 f"{account}: devices has {shown(element)}; it holds {{device, gates, proto}}",
             )
+        _check_address(element.get("device"), account)
         elements.append(element)
     return elements
+
+
+def _check_address(device: object, account: str) -> None:
+    """Calls to a phone without registration go to its address, so one that is none must not pass."""
+    if blank(device):
+        return
+    host, port = _split(str(device).strip())
+    number = _number(port) if port else SIP_PORT
+    if _address(host) is None or number is None or not 0 < number <= 65535:
+        raise Refused(Reason.NOREG_INVALID, f"{account}: device is {shown(device)}; it must be ip[:port]")
 
 
 def _check_licences(fields: Fields, elements: Sequence[Fields], account: str) -> None:

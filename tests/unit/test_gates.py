@@ -205,6 +205,20 @@ def test_a_phone_beyond_the_list_has_the_first_element() -> None:
     assert gate([element("6"), element("4")], opts=opts).name == "sg2"
 
 
+@pytest.mark.parametrize(
+    "device", ["phone.lan", "192.168.0.300", "192.168.0.10:0", "192.168.0.10:65536", "1:x"]
+)
+def test_a_device_is_an_address(device: str) -> None:
+    found = refusal([element(device=device)])
+    assert found.reason is Reason.NOREG_INVALID
+    assert f"device is {device!r}; it must be ip[:port]" in found.detail
+
+
+@pytest.mark.parametrize("device", ["192.168.0.10", " 192.168.0.10:65535 ", "[fd00::7]:5060", "", None])
+def test_forms_of_a_device(device: str | None) -> None:
+    assert gate([element(device=device)]).name == "sg1"
+
+
 @pytest.mark.parametrize("devices", ["192.168.0.10", ["192.168.0.10"], [None], [["4"]]])
 def test_devices_of_another_form_are_refused(devices: object) -> None:
     assert refusal(devices).reason is Reason.NOREG_INVALID
