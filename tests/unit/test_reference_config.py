@@ -6,8 +6,9 @@ Scheme of the file: '#' directly before a key (or a list's '-') shows a default,
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -103,6 +104,21 @@ def test_the_meaning_of_each_key_stands_above_it(shape: type[BaseModel]) -> None
     for key, field in shape.model_fields.items():
         places = [n for n, line in enumerate(lines) if re.match(rf"#?(- )?{key}:", line)]
         assert any(lines[n - 1] == f"# {field.description}" for n in places), key
+
+
+def reached(annotation: object) -> Iterator[type[BaseModel]]:
+    """The shapes within a type, and those within them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from reached(field.annotation)
+    for part in get_args(annotation):
+        yield from reached(part)
+
+
+def test_no_shape_is_forgotten() -> None:
+    everything = {shape for top in (SiteShape, ApShape, SgShape) for shape in reached(top)}
+    assert everything - {shape for _, shape, _ in shapes()} == set()
 
 
 def test_no_key_is_shown_that_does_not_exist() -> None:
