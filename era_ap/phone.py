@@ -284,7 +284,7 @@ class _Server:
             client.download(name, output, watch, timeout=self.timeout / self.retries, retries=self.retries)
             end, data = End.FILE, output.getvalue()
         except tftpy.TftpTimeout:
-            end, text = End.SILENT, f"no answer within {self.timeout:g} s"
+            end, text = End.SILENT, f"no answer from {self.host}, port {self.port}"
         except (tftpy.TftpException, _LimitError, OSError, ValueError) as failure:
             text = str(failure)
         if end is End.BROKEN and error.code is not None:
