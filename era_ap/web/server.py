@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from era_ap.errors import Reason, Refused
 from era_ap.web.connections import ConnectionPolicy, Connections, PhoneConnection
+from era_ap.web.handshakes import TlsListener
 from era_ap.web.listening import BACKLOG, HANDSHAKE_SECONDS, listen, turn_away
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SWEEP_SECONDS: Final = 1.0
-_TLS_SECONDS: Final = 10.0
 _FIRST_REQUEST_SECONDS: Final = 1.0
 """While we stop, time for the first request of somebody who has just connected."""
 
@@ -58,7 +58,8 @@ class WebServer:
         self._connections = Connections(policy.connections, on_malformed)
         self._sockets: list[tuple[socket.socket, bool]] = []
         self._own: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
+        self._handshakes: list[TlsListener] = []
         self._state = ServerState()
         self._sweeping: asyncio.Task[None] | None = None
         self._tls = read_certificate(policy.tls) if policy.tls is not None else None
@@ -107,15 +108,14 @@ class WebServer:
 
         self._tell_date()
         for listener, tls in self._sockets:
-            self._servers.append(
-                await loop.create_server(
-                    connection,
-                    sock=listener,
-                    backlog=BACKLOG,
-                    ssl=self._listening_context() if tls else None,
-                    ssl_handshake_timeout=_TLS_SECONDS if tls else None,
-                )
-            )
+            if not tls:
+                self._servers.append(await loop.create_server(connection, sock=listener, backlog=BACKLOG))
+                continue
+            context = self._listening_context()
+            shaking = TlsListener(listener, context, connection, lambda: self._connections.policy)
+            shaking.start()
+            self._handshakes.append(shaking)
+        self._servers += self._handshakes
         self._sweeping = loop.create_task(self._sweep())
 
     def replace(self, policy: WebPolicy) -> None:
@@ -163,6 +163,8 @@ class WebServer:
             self._sweeping.cancel()
         for server in self._servers:
             server.close()
+        for shaking in self._handshakes:
+            shaking.abort()
         for connection in self._connections:
             connection.abort()
         for listener, _ in self._sockets:

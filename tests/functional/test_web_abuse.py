@@ -14,8 +14,8 @@ import pytest
 import tftpy
 
 from tests.conftest import MAC, Site
-from tests.functional.test_web import LARGE, WHOLE, http, tftp  # noqa: F401 - the fixture
-from tests.functional.web import Raw, port_of
+from tests.functional.test_web import LARGE, WHOLE, http, make_certificate, tftp  # noqa: F401 - the fixture
+from tests.functional.web import Raw, curl, port_of
 
 if TYPE_CHECKING:
     from tests.functional.conftest import Process
@@ -288,3 +288,21 @@ def test_guesses_over_both_transports_come_out_of_one_budget(http: Site, daemon:
         assert time.monotonic() - begin < 10
     assert got.startswith(b"HTTP/1.1 403 ")
     process.wait_log("request", transport="http", reason="throttled")
+
+
+def test_handshakes_that_never_begin_do_not_take_the_descriptors(http: Site, daemon: Start) -> None:  # noqa: F811
+    make_certificate(http.root, 1)
+    http.ext |= {"https_port": 0, "tls_cert": "cert.pem", "tls_key": "key.pem"}
+    http.ext["http_connections_per_address"] = 8
+    process = daemon(http.configure()).wait_ready()
+    port = port_of(process, "https")
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(contextlib.closing(Raw(port))) for _ in range(40)]
+        for raw in silent[:32]:  # the oldest gave way, at once
+            assert raw.rest() == b""
+        held = psutil.Process(process.process.pid).net_connections("tcp")
+        assert len([each for each in held if each.status == "ESTABLISHED"]) <= 8
+        assert curl(f"https://127.0.0.1:{port}/{NAME}", "-k").body == WHOLE
+        assert tftp(process.port, NAME) == WHOLE
+        assert process.stop() == 0
+    assert not [line for line in process.log if line.get("level") == "error"]

@@ -241,6 +241,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.watchdog",
         "era_ap.web.connections",
         "era_ap.web.exchange",
+        "era_ap.web.handshakes",
         "era_ap.web.listening",
         "era_ap.web.management",
         "era_ap.web.phones",
