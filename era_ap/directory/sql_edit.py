@@ -30,9 +30,9 @@ from era_ap.directory.sql_schema import (
 from era_ap.errors import Reason, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Table
+    from sqlalchemy import Executable, Table
 
     from era_ap.directory.sql_database import Session
 
@@ -46,6 +46,9 @@ WHOLE = ""
 
 AT_ONCE = 500
 """Logins that one statement names."""
+
+WRITTEN = 5000
+"""Rows that are written within one limit of time."""
 
 _account_of = (sipusers.c.domain == bindparam("of_domain")) & (sipusers.c.login == bindparam("of_login"))
 
@@ -102,20 +105,19 @@ class Edit:
         new = [login for login in rows if login not in existing]
         old = [login for login in rows if login in existing]
         if new:
-            await self._session.run(insert(sipusers), [values[login] for login in new])
+            await self._each(insert(sipusers), [values[login] for login in new])
             await self._delete(tombstones, domain, new)
         if old:
             changed = [{**values[login], "of_domain": domain, "of_login": login} for login in old]
             columns: dict[str, Any] = {name: bindparam(name) for name in (*AccountRow._fields, "revision")}
-            await self._session.run(update(sipusers).where(_account_of).values(columns), changed)
+            await self._each(update(sipusers).where(_account_of).values(columns), changed)
             await self._delete(devices, domain, old)
         found = [
             {"domain": domain, "login": login, **device._asdict()}
             for login, each in rows.items()
             for device in each.devices
         ]
-        if found:
-            await self._session.run(insert(devices), found)
+        await self._each(insert(devices), found)
 
     async def remove_accounts(self, domain: str, logins: Collection[str]) -> None:
         """Remove accounts that exist, with their devices and originals."""
@@ -125,7 +127,7 @@ class Edit:
         for table in (devices, originals, sipusers):
             await self._delete(table, domain, logins)
         graves = [{"domain": domain, "login": login, "revision": revision} for login in logins]
-        await self._session.run(insert(tombstones), graves)
+        await self._each(insert(tombstones), graves)
 
     async def remove_domain(self, name: str) -> None:
         """Remove a domain that exists and has no accounts any more."""
@@ -144,8 +146,12 @@ class Edit:
             for login, each in wanted.items()
             if each is not None
         ]
-        if kept:
-            await self._session.run(insert(originals), kept)
+        await self._each(insert(originals), kept)
+
+    async def _each(self, statement: Executable, values: Sequence[Mapping[str, object]]) -> None:
+        """Do ``statement`` for each of ``values``; the limit of time is for so many, not for all."""
+        for begin in range(0, len(values), WRITTEN):
+            await self._session.run(statement, values[begin : begin + WRITTEN])
 
     async def _delete(self, source: Table, domain: str, logins: Iterable[str]) -> None:
         rest = list(logins)

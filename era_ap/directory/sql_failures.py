@@ -21,7 +21,7 @@ from era_ap.errors import Reason, Refused
 
 UPGRADE = "run 'era-ap directory upgrade'"
 
-_POSTGRESQL_TEXTS = ("25", "28", "3D", "42", "53", "57")
+_POSTGRESQL_TEXTS = ("25", "28", "3D", "42", "53", "55", "57")
 """Classes of SQLSTATE whose messages name objects and never values (PostgreSQL manual, appendix A)."""
 
 _MYSQL_TEXTS = frozenset(
@@ -110,6 +110,8 @@ def _lost_race(error: BaseException) -> bool:
         if getattr(cause, "sqlstate", None) in _SERIALISE:
             return True
         if isinstance(cause, asyncmy.errors.MySQLError) and _number(cause) in _MYSQL_SERIALISE:
+            return True
+        if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorname", "") == "SQLITE_BUSY":
             return True
     return False
 

@@ -10,6 +10,7 @@ import pytest
 from sql_backend import SqlBackend
 from sqlalchemy import func, select
 
+from era_ap.directory import sql_edit
 from era_ap.directory.documents import Difference, DomainDocuments, Original, Stored
 from era_ap.directory.model import AccountKey
 from era_ap.directory.sql_connect import Use
@@ -278,6 +279,18 @@ def test_put_tells_and_does_the_difference(backend: SqlBackend) -> None:
     assert found.document == SETTINGS
     assert put(backend, wanted, remove_others=True) == Difference((), (), ("3",), 3, True)
     assert documents(backend) == wanted
+
+
+def test_a_large_domain_is_written_in_steps(backend: SqlBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_edit, "WRITTEN", 3)
+    macs = [f"0015650000{number:02}" for number in range(10)]
+    for name in ("first", "second"):
+        wanted = {mac: {"name": name, **phone(mac)} for mac in macs}
+        put(backend, DomainDocuments(DOMAIN, None, wanted))
+        assert documents(backend) == DomainDocuments(DOMAIN, None, wanted)
+        assert count(backend, devices) == 10
+    put(backend, DomainDocuments(DOMAIN, None, {}), remove_others=True)
+    assert (count(backend, devices), count(backend, tombstones)) == (0, 10)
 
 
 def test_a_whole_transaction_or_nothing(backend: SqlBackend) -> None:
