@@ -125,7 +125,7 @@ async def read(settings: SqlDatabase) -> None:
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     watching.cancel()
     grown = resident() - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 - before
     print(
         f"full read: {len(part.macs):,} devices, {len(part.domains):,} domains: {seconds:.1f} s "
         f"({cpu:.1f} s of CPU), {grown:.0f} MB more resident (peak {peak:.0f} MB); "
