@@ -285,7 +285,9 @@ class _Server:
             end, data = End.FILE, output.getvalue()
         except tftpy.TftpTimeout:
             end, text = End.SILENT, f"no answer from {self.host}, port {self.port}"
-        except (tftpy.TftpException, _LimitError, OSError, ValueError) as failure:
+        except OSError as failure:
+            text = failure.strerror or str(failure)
+        except (tftpy.TftpException, _LimitError, ValueError) as failure:
             text = str(failure)
         if end is End.BROKEN and error.code is not None:
             end, code, text = End.ERROR, error.code, error.text

@@ -6,6 +6,8 @@ site configuration.
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 from era_ap import __version__
@@ -18,7 +20,23 @@ from era_ap.cli.reasons import reasons
 from era_ap.cli.run import run
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """What the system refuses to a command (a full disk, a missing folder) is one line and exit 2."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a defect of the daemon keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
+                raise
+            where = f"{error.filename}: " if error.filename is not None else ""
+            failed = click.ClickException(f"{where}{error.strerror or error}")
+            failed.exit_code = 2
+            raise failed from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="era-ap")
 def main() -> None:
     """Autoprovision daemon for SIP desk phones."""

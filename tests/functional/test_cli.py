@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from era_ap.cli import main
@@ -197,3 +201,25 @@ def test_render_and_explain_know_the_address_that_a_phone_of_the_interface_asks(
     assert (code, output) == (0, "url = tftp://127.0.0.1/\n")
     _, output = run(site, "explain", MAC, f"{MAC}.cfg")
     assert "'127.0.0.1'" in output
+
+
+def test_a_file_that_cannot_be_written_is_one_line(site: Site) -> None:
+    into = site.root / "site.yml" / "file"
+    commands = (
+        ["render", MAC, f"{MAC}.cfg", "-o", str(into), "-c", str(site.config)],
+        ["phone", MAC, "--host", "127.0.0.1", "--port", "1", "--timeout", "0.1", "--save", str(into)],
+    )
+    for command in commands:
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == 2
+        assert result.stderr == f"Error: {into}: Not a directory\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_nobody_takes_is_one_line(site: Site) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "era_ap", "check", "-c", str(site.config)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
