@@ -5,6 +5,7 @@ Takes minutes and the package registries. ERA_AP_DEB names a package that is bui
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -128,6 +129,14 @@ class TestInstalled:
         assert re.search(r"^Uid:\s+([1-9]\d*)\s+\1\s+\1\s+\1$", about, re.M)
         assert re.search(r"^CapEff:\s+0000000000000400$", about, re.M)
         assert re.search(r"^NoNewPrivs:\s+1$", about, re.M)
+
+    def test_systemd_s_journal_knows_what_is_a_warning(self, host: Machine) -> None:
+        host.from_outside("curl", "-sS", "--max-time", "20", "tftp://127.0.0.1/001565ffffff.cfg")
+        ask = ("journalctl", "-u", "era-ap@ap1", "-o", "cat", "--no-pager", "_COMM=era-ap")
+        eventually(lambda: "mac-unknown" in host.run(*ask, "-p", "warning"), 20)
+        warnings = [json.loads(line) for line in host.run(*ask, "-p", "warning").splitlines()]
+        assert {entry["level"] for entry in warnings} <= {"warning", "error"}
+        assert '"event": "ready"' in host.run(*ask, "-p", "info")
 
     def test_journal_and_state_are_its_own(self, host: Machine) -> None:
         found = host.run("find", "/var/log/era-ap", "/var/lib/era-ap", "-type", "f", "-printf", "%m %u %p\\n")
