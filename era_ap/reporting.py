@@ -2,12 +2,13 @@
 
 Owns which record is written at which level. The counters and the journal get every one, its file is limited
 in size; the log gets so many refusals a second and no more, so that an attack cannot fill a disk with lines.
+Failures of ours are counted apart: no attack drowns them.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from era_ap.errors import Outcome
 from era_ap.journal import Record, RefusalLimit
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from era_ap.web.exchange import WebReport
 
 
+_FAILURES: Final = frozenset({Outcome.BROKEN, Outcome.UNAVAILABLE})
+
+
 class Reporter:
     """Counts every finished request and writes its record; ``journal`` is None where there is no file."""
 
@@ -36,7 +40,7 @@ class Reporter:
         self.counts = counts or Counts()
         self._log = log
         self._journal = journal
-        self._limit = RefusalLimit()
+        self._limits = {is_failure: RefusalLimit() for is_failure in (False, True)}
 
     def tftp(self, report: TransferReport) -> None:
         """A TFTP request has ended."""
@@ -125,14 +129,15 @@ class Reporter:
         if record.is_served:
             self._log.info("request", record=record)
         else:
-            failed = record.reason.outcome in (Outcome.BROKEN, Outcome.UNAVAILABLE)
-            (self._log.error if failed else self._log.warning)("request", record=record)
+            tell = self._log.error if record.reason.outcome in _FAILURES else self._log.warning
+            tell("request", record=record)
 
     def _is_told(self, reason: Reason) -> bool:
         """Whether the log gets a line about a request that ended so; asked once for each request."""
         if reason.outcome is Outcome.SERVED:
             return True
-        admitted, left_out = self._limit.admit(time.monotonic())
+        limit = self._limits[reason.outcome in _FAILURES]
+        admitted, left_out = limit.admit(time.monotonic())
         if left_out:
             self._log.warning("refusals left out", count=left_out)
         return admitted

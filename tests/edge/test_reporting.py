@@ -41,6 +41,16 @@ def test_the_journal_has_every_refusal_and_the_log_only_some() -> None:
     assert log.events.count("request") <= 2 * REFUSALS_PER_SECOND  # a second may end meanwhile
 
 
+def test_a_flood_of_refusals_drowns_no_failure_of_ours() -> None:
+    journal, log = Lines(), Lines()
+    reporter = Reporter(log, journal)  # type: ignore[arg-type]
+    for _ in range(100):
+        reporter.tftp(report(Reason.MAC_UNKNOWN))
+    before = log.events.count("request")
+    reporter.tftp(report(Reason.INCLUDE_MISSING))
+    assert log.events.count("request") == before + 1
+
+
 def test_what_was_served_is_always_in_both() -> None:
     journal, log = Lines(), Lines()
     reporter = Reporter(log, journal)  # type: ignore[arg-type]
