@@ -7,6 +7,7 @@ files: catalogue and directory are in memory.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ _BARE_MAC = re.compile(
 _ALONE = Alone()
 _SCRIPTS = frozenset({"php", "cgi", "asp", "aspx", "jsp"})
 _MAIN = ("", "cfg", "xml", "htm", "txt")
+_CONFIGURATIONS = frozenset({*_MAIN, "html"})
 
 
 @dataclass(slots=True)
@@ -78,9 +80,9 @@ def resolve(
 ) -> Resolution:
     """Follow spec 5 from a name to a static file or a template; a refusal is in the result, never raised.
 
-    ``query`` and ``mac_hint`` count only where no mask fits the name. ``elsewhere`` is what other instances
-    have seen of the directory. ``admit`` is called as soon as it is known whose file is wanted, before
-    anything is looked up; it may raise ``Refused``.
+    ``query`` counts only where the name has no MAC, ``mac_hint`` only where no mask fits it. ``elsewhere``
+    is what other instances have seen of the directory. ``admit`` is called as soon as it is known whose file
+    is wanted, before anything is looked up; it may raise ``Refused``.
     """
     found = Resolution(name)
     try:
@@ -109,11 +111,14 @@ def _find(
     found.static = catalogue.static(found.path) if found.path else None
     if found.static is not None:
         return
-    if no_mask is not None:
-        if not _take_hint(found, no_mask, masks, query, mac_hint):
-            raise no_mask
-        found.mac_beside = True
+    if not found.mac and (no_mask is None or no_mask.reason is Reason.NO_MASK):
+        found.mac_beside = _take_query(found, masks, query) or (
+            no_mask is not None and _take_hint(found, mac_hint)
+        )
+    if found.mac_beside:
         admit(found)
+    elif no_mask is not None:
+        raise no_mask
     if found.mac:
         _find_phone(found, directory, elsewhere)
     mask = found.match.mask if found.match is not None else None
@@ -139,18 +144,18 @@ def _match_name(found: Resolution, masks: MaskTable) -> Refused | None:
     return None
 
 
-def _take_hint(found: Resolution, no_mask: Refused, masks: MaskTable, query: str, mac_hint: str) -> bool:
-    """Whether query or hint say whose file it is, for a name that says nothing at all."""
-    if found.mac or no_mask.reason is not Reason.NO_MASK:
-        return False
+def _take_query(found: Resolution, masks: MaskTable, query: str) -> bool:
+    """Whether the query says whose file it is, for a name without a MAC: unknown, or a common one."""
     if query:
-        try:
+        with contextlib.suppress(Refused):
             match = masks.match(f"{found.path}?{query}")
-        except Refused:
-            match = None
-        if match is not None and match.mac is not None:
-            found.match, found.mac = match, match.mac
-            return True
+            if match.mac is not None:
+                found.match, found.mac = match, match.mac
+    return bool(found.mac)
+
+
+def _take_hint(found: Resolution, mac_hint: str) -> bool:
+    """Whether a hint says whose file it is, for a name that says nothing at all."""
     found.mac = mac_hint
     return bool(mac_hint)
 
@@ -189,17 +194,14 @@ def _main_candidates(bases: tuple[str, ...], extension: str) -> tuple[str, ...]:
 def _candidates_beside(found: Resolution) -> tuple[str, ...]:
     """Templates for a name without a MAC: ``<model>.<name>``, and the main one where the name means that.
 
+    Beside a MAC in the query it does with any extension of a configuration: whoever wrote the URL meant it.
     So a phone that asks for firmware or a picture under its own User-Agent never gets a configuration.
     """
     name = found.path.rpartition("/")[2]
     stem, _, extension = name.rpartition(".") if "." in name else (name, "", "")
     own = tuple(f"{base}.{name}" for base in found.bases) if name else ()
-    is_main = (
-        not name
-        or extension.lower() in _SCRIPTS
-        or stem.lower() in {base.lower() for base in found.bases}
-        or (found.match is not None and not extension)
-    )
+    means_it = found.match is not None or stem.lower() in {base.lower() for base in found.bases}
+    is_main = not name or extension.lower() in _SCRIPTS or (means_it and extension.lower() in _CONFIGURATIONS)
     if not is_main:
         return own
     kinds = dict.fromkeys((extension.lower(), *_MAIN))

@@ -152,7 +152,11 @@ def test_the_query_counts_only_where_the_name_says_nothing() -> None:
     mine = site.ask(NAME)
     assert site.ask("prov.php", query=f"mac={MAC.upper()}") == mine
     assert site.ask("prov.php", query=f"x=1&name=SEP{MAC}") == mine
-    assert site.ask("", query=f"mac={MAC}") == mine
+    for name in ("", "prov", "prov.cfg", "prov/x.xml", "snomD785.htm", "X.TXT"):
+        assert site.ask(name, query=f"mac={MAC}") == mine, name
+    for name in ("fw/T46S.bin", "sip.ld", "ring.wav", "logo.png"):
+        assert site.ask(name, query=f"mac={MAC}") is Reason.TEMPLATE_MISSING, name
+        assert site.ask("prov.cfg", mac_hint=MAC) is Reason.TEMPLATE_MISSING
     assert site.ask(NAME, query=f"mac={OTHER}") == mine
     assert site.ask("prov.php", query=f"mac={UNKNOWN}") is Reason.MAC_UNKNOWN
     assert site.ask("prov.php", FAR, query=f"mac={MAC}") is Reason.MAC_NOT_ENOUGH
