@@ -96,7 +96,12 @@ def fail_with(problems: Iterable[Problem], *, as_json: bool) -> NoReturn:
 def problem_line(problem: Problem) -> str:
     """One finding as one line of text."""
     level = "error" if problem.severity is Severity.ERROR else "warning"
-    return f"{level}: {problem.where}: {problem.detail} [{problem.reason.code}]"
+    return printable(f"{level}: {problem.where}: {problem.detail} [{problem.reason.code}]")
+
+
+def printable(text: str) -> str:
+    """``text`` without what is no character: bytes of names and tables in another encoding than UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def problem_fields(problem: Problem) -> dict[str, str]:
@@ -104,8 +109,8 @@ def problem_fields(problem: Problem) -> dict[str, str]:
     return {
         "severity": problem.severity.value,
         "reason": problem.reason.code,
-        "where": problem.where,
-        "detail": problem.detail,
+        "where": printable(problem.where),
+        "detail": printable(problem.detail),
         "advice": problem.reason.advice,
     }
 

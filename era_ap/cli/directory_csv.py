@@ -19,15 +19,18 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from era_ap import config as configuration
 from era_ap.cli.common import config_option, json_option
 from era_ap.cli.directory_report import Report, refuse
 from era_ap.cli.directory_sides import reader_of, source_of, writer_of
 from era_ap.directory.exchange import Totals
 from era_ap.directory.notation import parse_domain
 from era_ap.directory.phones_csv import Table, TableError, TableWriter
-from era_ap.directory.phones_import import ImportPlan, PhonesImport
+from era_ap.directory.phones_import import Doubt, ImportPlan, PhonesImport
 from era_ap.directory.phones_merge import Policy, phone_rows
 from era_ap.errors import Reason, Refused
+from era_ap.provisioning.audit import without_template
+from era_ap.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +144,7 @@ def _import(job: Job) -> None:
         nonlocal totals, rows
         writer = writer_of(chosen)
         try:
-            importing = PhonesImport(name, writer, report, job.plan)
+            importing = PhonesImport(name, writer, report, job.plan, doubt_of(job.config))
             totals = importing.totals
             importing.read(Table(lines, job.domain), report.rows)
             rows = importing.rows
@@ -162,6 +165,23 @@ def _import(job: Job) -> None:
         raise click.BadParameter(f"{name}: {error.strerror}", param_hint="FILE") from None
     report.end({"rows": rows, **asdict(totals)}, _sentence(job, way, totals, rows), ok=not totals.failed)
     sys.exit(1 if totals.failed else 0)
+
+
+def doubt_of(config: Path) -> Doubt:
+    """What says why a model gets no file; nothing does where there are no templates to look at."""
+    site = configuration.load(config)
+    try:
+        catalogue = Store(site.storage, site.site).scan()
+    except Refused:
+        catalogue = None
+
+    def doubt(model: str) -> str | None:
+        if catalogue is None or not catalogue.templates:
+            return None
+        found = without_template(catalogue, model, None)
+        return None if found is None else found[1]
+
+    return doubt
 
 
 def _sentence(job: Job, way: str, totals: Totals, rows: int) -> str:

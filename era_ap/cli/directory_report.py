@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from era_ap.cli.common import fail_with, problem_fields, problem_line
+from era_ap.cli.common import fail_with, printable, problem_fields, problem_line
 from era_ap.errors import Problem
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Report:
 
     def _echo(self, text: str, end: str = "\n") -> None:
         self.clear()
-        click.echo(text, nl=end == "\n")
+        click.echo(printable(text), nl=end == "\n")
 
     def clear(self) -> None:
         """Take the line of progress away."""

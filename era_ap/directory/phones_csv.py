@@ -146,6 +146,8 @@ def _separator(header: str) -> str:
 
 
 def _read_header(cells: list[str], default_domain: str | None) -> Header:
+    if any(letter < " " and not letter.isspace() for cell in cells for letter in cell):
+        raise TableError("the file is no table of text in UTF-8; save it as 'CSV UTF-8'")
     columns = [_column(cell) for cell in cells]
     given = [column for column in columns if column is not None]
     twice = next((column for column in given if given.count(column) > 1), None)

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from era_ap.directory.comparison import compare
 from era_ap.directory.documents import DomainDocuments, Writer
 from era_ap.directory.exchange import Observer, Totals
-from era_ap.directory.phones_csv import CellProblem, PhoneRow, Table
+from era_ap.directory.phones_csv import MODEL, CellProblem, PhoneRow, Table
 from era_ap.directory.phones_merge import Merged, Policy, merge_rows
 from era_ap.directory.row_store import RowStore
 from era_ap.errors import Problem, Reason, Refused, Severity
 
 ReadProgress = Callable[[int], None]
+Doubt = Callable[[str], str | None]
+"""Why phones of a model would get no file; None if they get one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,20 @@ class ImportPlan:
 class PhonesImport:
     """One table into one directory; ``file`` is its name for messages."""
 
-    def __init__(self, file: str, writer: Writer, observer: Observer, plan: ImportPlan) -> None:
+    def __init__(
+        self,
+        file: str,
+        writer: Writer,
+        observer: Observer,
+        plan: ImportPlan,
+        doubt: Doubt = lambda _: None,
+    ) -> None:
         self._file = file
         self._writer = writer
         self._observer = observer
         self._plan = plan
+        self._doubt = doubt
+        self._models: set[str] = set()
         self._store = RowStore()
         self.totals = Totals()
         self.rows = 0
@@ -49,12 +60,22 @@ class PhonesImport:
             self.rows += 1
             if isinstance(row, PhoneRow):
                 self._store.add(row)
+                self._ask_about(row)
             else:
                 self._find(row)
             progress(self.rows)
         self._store.finish()
         for problem in self._store.claimed_twice():
             self._find(problem)
+
+    def _ask_about(self, row: PhoneRow) -> None:
+        """Warn of a model once, where it first stands."""
+        model = row.values.get(MODEL, "")
+        if model and model not in self._models:
+            self._models.add(model)
+            why = self._doubt(model)
+            if why is not None:
+                self._find(CellProblem(row.line, MODEL, why), Severity.WARNING)
 
     async def run(self) -> Totals:
         """Take the rows over, or with ``dry_run`` only tell what they change.

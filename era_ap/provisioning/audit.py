@@ -102,14 +102,14 @@ def _phones(provisioner: Provisioner) -> Iterator[Problem]:
         firmware = device.fields.get("firmware")
         kind = (device.model or "", str(firmware) if firmware else None)
         if kind not in verdicts:
-            verdicts[kind] = _without_template(catalogue, *kind)
+            verdicts[kind] = without_template(catalogue, *kind)
         verdict = verdicts[kind]
         if verdict is not None:
             yield Problem(verdict[0], where, verdict[1])
         yield from _credentials(provisioner, phone)
 
 
-def _without_template(catalogue: Catalogue, model: str, firmware: str | None) -> tuple[Reason, str] | None:
+def without_template(catalogue: Catalogue, model: str, firmware: str | None) -> tuple[Reason, str] | None:
     """Why a phone of this model gets no file; None if it gets one."""
     if not model:
         return Reason.MODEL_MISSING, "the account names no device_model for this phone"

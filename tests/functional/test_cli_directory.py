@@ -584,6 +584,36 @@ def test_a_table_of_excel(on_sqlite: Command, folder: Path, tmp_path: Path) -> N
     assert f'~ 101@{A}: opts.ap_devices[0].device_model "T46S" -> "T48S"' in output
 
 
+def test_a_model_without_a_template_is_told_once(on_sqlite: Command, folder: Path) -> None:
+    on_sqlite("import", folder)
+    on_sqlite.site.template("T46S", "x = [sipuser.login]\n")
+    rows = "".join(
+        f"00156500100{number},{model},104,{A}\n" for number, model in enumerate(("T46S", "X9", "X9"))
+    )
+    output = on_sqlite("csv", "import", "-", stdin=f"mac,model,login,domain\n{rows}").output
+    assert output.count("X9") == 2  # the model, and what was looked for
+    assert "warning: standard input:3: model: no template for model X9 (looked for X9)" in output
+    assert "T46S" not in output
+    assert "1 changed" in output
+
+
+def test_a_column_that_is_no_text_and_not_read_harms_nothing(on_sqlite: Command, folder: Path) -> None:
+    on_sqlite("import", folder)
+    table = f"mac;login;domain;model;Примечание\n001565002001;104;{A};T46S;Стол\n".encode("cp1251")
+    output = on_sqlite("csv", "import", "-", stdin=table).output
+    assert "\\udccf\\udcf0" in output
+    assert "is no column of phones; it is not read" in output
+    assert "1 changed" in output
+
+
+def test_half_a_character_is_told(on_sqlite: Command, folder: Path) -> None:
+    on_sqlite("import", folder)
+    (folder / A / "sipusers" / "103.json").write_text('{"name": "\\ud83d"}')
+    assert '~ 103@a.example.com: name "Clara" -> "\\ud83d"' in on_sqlite("diff", folder, code=1).output
+    assert on_sqlite.json("diff", folder, code=1)["changed"] == 1
+    assert "half of a surrogate pair is no character" in on_sqlite("import", folder, code=1).output
+
+
 def test_the_table_of_the_migration_notes_is_taken_in(command: Command) -> None:
     notes = (Path(__file__).parents[2] / "deploy" / "migration.rst").read_text()
     (table,) = re.findall(r"``phones.csv``::\n\n((?: {6}.*\n)+)", notes)

@@ -124,6 +124,8 @@ def test_a_broken_row_does_not_take_the_next_one_with_it() -> None:
         ("mac,login\n", "no column domain (or give --domain)"),
         ("mac,login,domain,MAC Address\n", "two columns are 'mac'"),
         ("001565000001,T46S,101,a.de\n", "no column mac and no column login"),
+        ("PK\x03\x04\x14\n", "no table of text"),
+        ("m\0a\0c\0,\0l\0o\0g\0i\0n\0\n", "no table of text"),
     ],
 )
 def test_a_header_that_cannot_be_used(text: str, sentence: str) -> None:
