@@ -196,6 +196,10 @@ class Hub:
         self._epoll.register(fileno, select.EPOLLIN)
         self._handlers[fileno] = handler
 
+    def hand_over(self, fileno: int, handler: Callable[[float], None]) -> None:
+        """Call ``handler`` instead of the one that an added socket has: no system call."""
+        self._handlers[fileno] = handler
+
     def remove(self, fileno: int) -> None:
         """Forget a socket that is about to be closed (closing takes it out of the epoll)."""
         self._handlers.pop(fileno, None)
@@ -258,16 +262,29 @@ def connected(family: int, local: Peer, peer: Peer, *, shared: bool = False) -> 
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(local)
-        sock.connect(peer)
         if shared:
-            # Between bind and connect a stranger's datagram may have slipped in.
-            with contextlib.suppress(OSError):
-                while True:
-                    sock.recv(1)
+            reconnect(sock, peer)
+        else:
+            sock.connect(peer)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def reconnect(sock: socket.SocketType, peer: Peer) -> None:
+    """Connect a bound socket to ``peer``, whomever it heard before. Raises OSError.
+
+    What slipped in until then is dropped: a stranger's datagram, an earlier peer's or its ICMP error.
+    """
+    sock.connect(peer)
+    while True:
+        try:
+            sock.recv(1)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue
 
 
 def path_limit(sock: socket.SocketType, family: int) -> int:

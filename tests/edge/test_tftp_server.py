@@ -7,6 +7,7 @@ its clock. Datagrams on loopback are delivered before ``sendto`` returns, so not
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -396,6 +397,44 @@ def test_a_late_ack_of_a_finished_transfer_is_met_with_silence(make: Make) -> No
     assert phone.ack(3) == []
     phone.read()
     assert phone.tid != first, "the same port never serves the same peer twice"
+
+
+def test_a_socket_that_has_served_one_phone_serves_the_next(make: Make) -> None:
+    bench = make()
+    first, second = bench.phone(), bench.phone()
+    first.read()
+    sockets, port = len(os.listdir("/proc/self/fd")), first.tid
+    second.ask()
+    assert (len(os.listdir("/proc/self/fd")), second.tid) == (sockets, port)
+    assert first.ack(1) == [], "to it the port is a stranger's now"
+    assert second.ack(1) == [b"\0\3\0\2" + CONFIG[512:1024]]
+    assert bench.reasons == [Reason.STATIC]
+
+
+def test_what_came_for_the_earlier_phone_is_nothing_to_the_next(make: Make) -> None:
+    bench = make()
+    first, second = bench.phone(), bench.phone()
+    first.read()
+    for number in (1, 2):
+        first.sock.sendto(b"\0\4" + number.to_bytes(2, "big"), first.tid)  # type: ignore[arg-type]
+    assert second.ask() == [b"\0\3\0\1" + CONFIG[:512]]
+    assert second.tid == first.tid
+    bench.work()
+    assert second.heard() == []
+    assert second.ack(1) == [b"\0\3\0\2" + CONFIG[512:1024]]
+
+
+def test_a_socket_without_a_transfer_is_given_back(make: Make) -> None:
+    bench = make()
+    before = len(os.listdir("/proc/self/fd"))
+    phones = [bench.phone() for _ in range(5)]
+    for phone in phones:
+        phone.ask()
+    for phone in phones:
+        for number in (1, 2, 3):
+            phone.ack(number)
+    bench.pass_time(5.0)
+    assert len(os.listdir("/proc/self/fd")) == before + len(phones)
 
 
 def test_a_closed_port_frees_at_once(make: Make) -> None:

@@ -38,7 +38,7 @@ class OwnPort:
     __slots__ = ("_hub", "_offload", "_release", "_sock", "receive", "send")
     is_shared = False
 
-    def __init__(self, sock: SocketType, hub: Hub, release: Callable[[float], None]) -> None:
+    def __init__(self, sock: SocketType, hub: Hub, release: Callable[[SocketType, float], None]) -> None:
         self._sock = sock
         self._hub = hub
         self._release = release
@@ -48,7 +48,7 @@ class OwnPort:
 
     def listen(self, handler: Callable[[float], None]) -> None:
         """Call ``handler`` when there is something to receive."""
-        self._hub.add(self._sock.fileno(), handler)
+        self._hub.hand_over(self._sock.fileno(), handler)
 
     def send_window(self, datagrams: Sequence[bytes]) -> None:
         """A window in one system call where the path can."""
@@ -61,9 +61,7 @@ class OwnPort:
 
     def close(self, now: float) -> None:
         """Give socket and port back."""
-        self._hub.remove(self._sock.fileno())
-        self._sock.close()
-        self._release(now)
+        self._release(self._sock, now)
 
 
 class SharedPort:
@@ -123,15 +121,20 @@ class Channels:
                     raise
                 limit = self._probe(listener.family, local, peer) if measured else MAX_BLKSIZE
                 return SharedPort(listener, peer, local), limit
+            self._hub.add(sock.fileno(), _nothing)
             for data, other in caught:
                 self._on_caught(data, other, local, listener)
-            release: Callable[[float], None] = _nothing
+            release: Callable[[SocketType, float], None] = self._close
         else:
             ports = self._of(listener.family, local, policy.tid_ports)
             sock, guard = ports.acquire(peer)
             release = partial(ports.release, guard)
         limit = _block(path_limit(sock, listener.family)) if measured else MAX_BLKSIZE
         return OwnPort(sock, self._hub, release), limit
+
+    def _close(self, sock: SocketType, _now: float) -> None:
+        self._hub.remove(sock.fileno())
+        sock.close()
 
     def close_idle(self, now: float) -> bool:
         """Give back ports without transfers; whether any are left."""
@@ -164,7 +167,7 @@ class Channels:
 
 
 def _nothing(_now: float) -> None:
-    """The main port stays."""
+    """The transfer does not listen yet."""
 
 
 def _block(payload: int) -> int:
