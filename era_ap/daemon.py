@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 10.0
 DESCRIPTORS = 65536
+GARBAGE = 20_000
+"""Objects between two looks for garbage: each transfer makes a dozen, which are dropped with it."""
 
 
 class Daemon:
@@ -64,10 +66,10 @@ class Daemon:
         self._path, self._site, self._role = path, site, role
         self.is_stopping = False
         ext = role.ext
-        self._logs = Logs(ext.log.format.value, ext.log.level.value)
-        self._log = self._logs.log.bind(role=role.name)
+        self._logs = Logs(ext.log.format.value, ext.log.level.value, role=role.name)
+        self._log = self._logs.log
         self._journal = JournalFile(ext.journal, self._log) if ext.journal else None
-        reporter = Reporter(self._log, self._journal)
+        reporter = Reporter(self._log, self._journal, served=self._logs.served)
         self.report_defect = reporter.defect
         book = AddressBook()
         resolver = Resolver(book, time.monotonic, ext.dns)
@@ -169,6 +171,7 @@ class Daemon:
         await loading
         gc.collect()
         gc.freeze()  # what lives as long as the process is not worth a pause of 100 ms every few seconds
+        gc.set_threshold(GARBAGE)
         self._discovery.start()
         oversight = self._oversight
         await self._clustering.start(self._feeds, self._discovery, oversight.management, oversight.readiness)

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 REFUSALS_PER_SECOND = 10
 
-_TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{32,}", re.IGNORECASE)
+_TOKEN_LENGTH: Final = 32
+_TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{{{_TOKEN_LENGTH},}}", re.IGNORECASE)
 """The token of a temporary address; whoever has it and the phone's address may fetch the phone's file."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take twice as long to make, and each request has one
 class Record:
     """How one request ended. ``at`` is seconds since the epoch (UTC), ``seconds`` the time it took."""
 
@@ -45,25 +46,25 @@ class Record:
     def fields(self) -> dict[str, object]:
         """The record as flat fields for a log line or a JSON document; empty ones are left out."""
         subject = self.subject
-        found = {
-            "transport": self.transport,
-            "peer": self.peer,
-            "method": self.method,
-            "status": self.status,
-            "reason": self.reason.code,
-            "file": _safe(subject.file),
-            "mac": subject.mac,
-            "account": subject.account,
-            "model": subject.model,
-            "revision": subject.revision,
-            "bytes": self.size,
-            "options": dict(self.options),
-            "retransmits": self.retransmits,
-            "seconds": round(self.seconds, 6),
-            "agent": _safe(self.agent),
-            "detail": _safe(subject.detail),
-        }
-        return {key: value for key, value in found.items() if value not in ("", {}, None)}
+        found = (
+            ("transport", self.transport),
+            ("peer", self.peer),
+            ("method", self.method),
+            ("status", self.status),
+            ("reason", self.reason.code),
+            ("file", _safe(subject.file)),
+            ("mac", subject.mac),
+            ("account", subject.account),
+            ("model", subject.model),
+            ("revision", subject.revision),
+            ("bytes", self.size),
+            ("options", dict(self.options)),
+            ("retransmits", self.retransmits),
+            ("seconds", round(self.seconds, 6)),
+            ("agent", _safe(self.agent)),
+            ("detail", _safe(subject.detail)),
+        )
+        return {key: value for key, value in found if value or value == 0}
 
     @property
     def is_served(self) -> bool:
@@ -73,7 +74,8 @@ class Record:
 
 def _safe(text: str) -> str:
     """What a phone said of itself or asked for, without what nobody else may read."""
-    return _TOKEN.sub(rf"\1{MASK}", mask_pairs(text)) if text else text
+    text = mask_pairs(text)
+    return _TOKEN.sub(rf"\1{MASK}", text) if len(text) > _TOKEN_LENGTH else text
 
 
 class RefusalLimit:

@@ -10,7 +10,6 @@ they ask for, and terminals obey what they are shown.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import json
 import logging
@@ -134,9 +133,12 @@ class Writer(Generic[Said]):
 
 
 class Logs:
-    """The daemon's log on standard error, ``json`` or ``console``; ``auto`` is console on a terminal."""
+    """The daemon's log on standard error, ``json`` or ``console``; ``auto`` is console on a terminal.
 
-    def __init__(self, form: str = "auto", level: str = "info") -> None:
+    Each line has what is ``always`` to be said.
+    """
+
+    def __init__(self, form: str = "auto", level: str = "info", **always: str) -> None:
         console = form == "console" or (form == "auto" and sys.stderr.isatty())
         render = _console() if console else _json
         if systemd.is_journal(sys.stderr.fileno()):
@@ -154,11 +156,26 @@ class Logs:
             logger_factory=lambda *_: lines,
             cache_logger_on_first_use=False,
         )
-        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(**always)
+        self._always = always
+        self._tells_served = self.log.is_enabled_for(logging.INFO)
         twisted_logger.globalLogBeginner.beginLoggingTo(
             [_Forward(self.log)],  # type: ignore[list-item]  # mypy does not follow implementer
             redirectStandardIO=False,
         )
+
+    def served(self, record: Record) -> None:
+        """What ``log.info("request", record=record)`` says, at a sixth of its cost: each request has one."""
+        if self._tells_served:
+            self._writer.put(
+                {
+                    **self._always,
+                    "event": "request",
+                    "level": "info",
+                    "timestamp": record.at,
+                    "record": record,
+                }
+            )
 
     @property
     def dropped(self) -> int:
@@ -337,10 +354,16 @@ def _finished(event: Event) -> Event:
     for key, value in event.items():
         if isinstance(value, str) and _is_secret(key):
             event[key] = mask(value)
-    at = datetime.datetime.fromtimestamp(event["timestamp"], datetime.UTC)
-    event["timestamp"] = at.isoformat().replace("+00:00", "Z")
+    seconds, fraction = divmod(event["timestamp"], 1)
+    event["timestamp"] = f"{_second(int(seconds))}.{int(fraction * 1e6):06d}Z"
     record = event.pop("record", None)
     return event | record.fields() if isinstance(record, Record) else event
+
+
+@functools.lru_cache(8)
+def _second(at: int) -> str:
+    """Most lines are of the same second as the one before."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 @implementer(twisted_logger.ILogObserver)

@@ -16,6 +16,8 @@ from era_ap.metrics import Counts
 from era_ap.provisioning.request import Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import structlog
 
     from era_ap.errors import Reason
@@ -29,17 +31,22 @@ _FAILURES: Final = frozenset({Outcome.BROKEN, Outcome.UNAVAILABLE})
 
 
 class Reporter:
-    """Counts every finished request and writes its record; ``journal`` is None where there is no file."""
+    """Counts every finished request and writes its record; ``journal`` is None where there is no file.
+
+    ``served`` logs the record of a request that got its file, better than ``log`` itself can.
+    """
 
     def __init__(
         self,
         log: structlog.typing.FilteringBoundLogger,
         journal: JournalFile | None,
         counts: Counts | None = None,
+        served: Callable[[Record], None] | None = None,
     ) -> None:
         self.counts = counts or Counts()
         self._log = log
         self._journal = journal
+        self._served = served or (lambda record: log.info("request", record=record))
         self._limits = {is_failure: RefusalLimit() for is_failure in (False, True)}
 
     def tftp(self, report: TransferReport) -> None:
@@ -127,7 +134,7 @@ class Reporter:
         if not told:
             return
         if record.is_served:
-            self._log.info("request", record=record)
+            self._served(record)
         else:
             tell = self._log.error if record.reason.outcome in _FAILURES else self._log.warning
             tell("request", record=record)

@@ -31,6 +31,21 @@ logs.close()
 """
 
 
+LOG_SERVED = """
+import sys
+from era_ap.errors import Reason
+from era_ap.journal import Record
+from era_ap.logs import Logs
+from era_ap.provisioning.request import Subject
+record = Record(1700000000.25, "tftp", "192.0.2.7", Reason.RENDERED, Subject(mac="001122334455", file="a.cfg"))
+form, level = sys.argv[1].split(",")
+logs = Logs(form, level, role="ap1")
+logs.log.info("request", record=record)
+logs.served(record)
+logs.close()
+"""
+
+
 HOSTILE = "a\x1b[31m\x9b\u202e\u2028\udcff\n.cfg"
 LOG_HOSTILE = f"""
 import sys
@@ -65,6 +80,17 @@ def test_a_log_line_is_json_with_its_secrets_masked() -> None:
     assert entry["file"] == "a.cfg"
     assert entry["level"] == "info"
     assert "s3cret" not in line
+
+
+def test_a_served_request_is_told_as_structlog_would() -> None:
+    slow, fast = map(json.loads, lines_of(LOG_SERVED, "json,info"))
+    assert fast.pop("timestamp") == "2023-11-14T22:13:20.250000Z"
+    assert slow.pop("timestamp").endswith("Z")
+    assert fast == slow
+    assert fast["role"] == "ap1"
+    assert fast["mac"] == "001122334455"
+    assert lines_of(LOG_SERVED, "json,warning") == []
+    assert all("001122334455" in line for line in lines_of(LOG_SERVED, "console,info"))
 
 
 def test_what_a_phone_asks_for_does_not_move_the_cursor_of_who_reads_the_log() -> None:
