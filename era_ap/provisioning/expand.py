@@ -173,23 +173,30 @@ class Expansion(Walker):
         self._splice(template, template.nodes if whole else template.body, out, whole=whole)
         self._origin = template.name
 
-    def _copied(self, template: Template, entry: BlfKey | Line, out: list[str]) -> bool:
-        """Fill in an entry in one go where its template only copies what a typed key has: most keys do.
+    def _copied(
+        self, template: Template, entries: Sequence[BlfKey | Line], divider: str, out: list[str]
+    ) -> bool:
+        """Fill in entries in one go where their template only copies what typed keys have: most lists are so.
 
         False, and nothing has happened, where the walk has to do it, or has to find what is wrong.
         """
         mould = template.mould
-        if mould is None or self.is_traced or type(entry) is not BlfKey or not entry.typed:
+        if mould is None or self.is_traced:
             return False
+        values: list[str] = []
         try:
-            values = mould.values(entry.numbers)
+            for entry in entries:
+                if type(entry) is not BlfKey or not entry.typed:
+                    return False
+                values += mould.values(entry.numbers)
         except KeyError:
             return False
         together = "".join(values)
         if self._place not in _ALIKE or self._safe(together) != together:
-            values = tuple(map(self._safe, values))
-        text = mould.form % values
-        if not self._meter.takes(mould.expansions, len(text)):
+            values = list(map(self._safe, values))
+        text = divider.join([mould.form] * len(entries)) % tuple(values)
+        own = len(text) - len(divider) * (len(entries) - 1)
+        if not self._meter.takes(mould.expansions * len(entries), own):
             return False
         out.append(text)
         return True
@@ -212,9 +219,10 @@ class Expansion(Walker):
         for position, entry in enumerate(entries):
             if position:
                 out.append(divider)
+                if position == 1 and self._copied(template, entries[1:], divider, out):
+                    break
             values.enter(entry)
-            if not (position and self._copied(template, entry, out)):
-                self._splice(template, template.body, out, whole=False)
+            self._splice(template, template.body, out, whole=False)
         values.blf_key, values.line = before
         out.append(node.ending)
         self._meter.grow(len(node.indent) + len(node.ending) + len(divider) * (len(entries) - 1))

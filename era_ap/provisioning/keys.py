@@ -24,7 +24,7 @@ from era_ap.provisioning.limits import named
 from era_ap.provisioning.rules import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from era_ap.provisioning.layout import Layout
     from era_ap.provisioning.scope import Line
@@ -38,6 +38,8 @@ _NOTHING_SAID: Final = {
 }
 _PLACE: Final = ("module", "page", "position")
 _WORKING: Final = ("number", "value", "pickup")
+_ASKING: Final = frozenset({"type", "area", "line", *_PLACE})
+"""Fields by which an entry asks for a certain key; most have none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,9 @@ class _Wish:
     page: int | None = None
     position: int | None = None
 
-    @property
-    def is_placed(self) -> bool:
-        return self.position is not None
-
 
 class _Placing:
-    """The keys of one phone being given away; ``_taken`` says by key number on whom."""
+    """The keys of one phone being given away; ``_taken`` has the entry on each, or words for what else is."""
 
     def __init__(self, layout: Layout, lines: Sequence[Line], pickup: str) -> None:
         self._layout = layout
@@ -83,9 +81,11 @@ class _Placing:
         self._primary = lines[0]
         self._pickup = pickup
         self._types = frozenset(kind for area in self._areas for kind in area.types)
-        self._taken: dict[int, str] = {}
+        self._taken: dict[int, str | int] = {}
         self._of_lines: dict[int, _Wish] = {}
-        self._next: dict[tuple[str, int | None, int | None], int] = {}
+        self._candidates: dict[tuple[str | None, str, int | None, int | None], Iterator[int]] = {}
+        self._said_of_lines: dict[int, dict[str, str]] = {}
+        self._has_blf = _BLF in self._types or not self._types
         self._problems: list[Problem] = []
         for area in self._areas:
             for line in lines if area.accounts else ():
@@ -100,10 +100,10 @@ class _Placing:
         found: dict[int, _Wish] = dict(self._of_lines)
         for fixed in (True, False):
             for wish in wishes:
-                if wish.is_placed is fixed:
+                if (wish.position is not None) is fixed:
                     number = self._fixed(wish) if fixed else self._free(wish)
                     if number:
-                        self._taken[number] = f"entry {wish.entry.index}"
+                        self._taken[number] = wish.entry.index
                         found[number] = wish
         keys = [self._key(number, found.get(number)) for number in self._written(found)]
         return Placed(tuple(key for key in keys if key is not None), tuple(self._problems))
@@ -112,6 +112,8 @@ class _Placing:
 
     def _wish(self, entry: BlfKey) -> _Wish | None:
         fields = entry.fields
+        if self._has_blf and _ASKING.isdisjoint(fields):
+            return _Wish(entry, _BLF, self._primary)
         line = self._line(entry)
         if line is None:
             return None
@@ -165,7 +167,8 @@ class _Placing:
         if taken is None and (number - area.first) % area.count + 1 in area.reserved:
             taken = "the phone itself"
         if taken is not None:
-            self._note(wish.entry, Reason.KEY_PLACE, f"the key at {_where(wish)} is taken by {taken}")
+            by = taken if isinstance(taken, str) else f"entry {taken}"
+            self._note(wish.entry, Reason.KEY_PLACE, f"the key at {_where(wish)} is taken by {by}")
             return 0
         if wish.kind is not None and area.types and wish.kind not in area.types:
             self._note(wish.entry, Reason.KEY_TYPE, f"a key of area {area.name} cannot be '{wish.kind}'")
@@ -189,21 +192,13 @@ class _Placing:
 
     def _free(self, wish: _Wish) -> int:
         """The number of the first free key for a wish without a position, 0 if there is none."""
-        for area in self._areas:
-            if not _fits(area, wish) or (
-                wish.kind is not None and area.types and wish.kind not in area.types
-            ):
-                continue
-            start, end = area.first, area.first + area.size
-            if wish.module or wish.page:
-                start += max((wish.module or 1) - 1, 0) * area.unit + ((wish.page or 1) - 1) * area.count
-                end = start + (area.count if wish.page else area.unit)
-            cursor = (area.name, wish.module, wish.page)
-            for number in range(self._next.get(cursor, start), end):
-                if number not in self._taken and (number - area.first) % area.count + 1 not in area.reserved:
-                    self._next[cursor] = number
-                    return number
-            self._next[cursor] = end
+        alike = (wish.kind, wish.area, wish.module, wish.page)
+        candidates = self._candidates.get(alike)
+        if candidates is None:
+            candidates = self._candidates[alike] = _suiting(self._areas, wish)
+        for number in candidates:
+            if number not in self._taken:
+                return number
         what = f"no key is free{f' at {_where(wish)}' if wish.area or wish.page or wish.module else ''}"
         self._note(wish.entry, Reason.KEY_OVERFLOW, what)
         return 0
@@ -240,22 +235,23 @@ class _Placing:
 
     def _said(self, wish: _Wish, kind: str) -> dict[str, str] | None:
         """What the entry itself says, safe for the dialect; None if the dialect cannot carry it."""
-        fields = wish.entry.fields
-        number = as_text(fields.get("number")) or as_text(fields.get("value")) or ""
-        login = as_text(wish.line.account.fields.get("login")) or ""
-        called = {_LINE: login, NONE: ""}.get(kind, kind)
+        get, index = wish.entry.fields.get, wish.entry.index
+        of_line = self._said_of_lines.get(wish.line.number)
+        if of_line is None:
+            of_line = self._said_of_lines[wish.line.number] = _said_of(wish.line)
+        login = of_line["login"]
+        value = as_text(get("value"))
+        number = as_text(get("number")) or value or ""
+        label = as_text(get("label")) or number
         said = {
             "type": kind,
             "number": number,
-            "value": as_text(fields.get("value")) or number,
-            "pickup": as_text(fields.get("pickup")) or (self._pickup if kind == _BLF else ""),
-            "label": as_text(fields.get("label")) or number or called,
-            "login": login,
-            "line": str(wish.line.number),
-            "line0": str(wish.line.number - 1),
-            "index": str(wish.entry.index or ""),
-            "index0": str(wish.entry.index - 1) if wish.entry.index else "",
-            "code": "",
+            "value": value or number,
+            "pickup": as_text(get("pickup")) or (self._pickup if kind == _BLF else ""),
+            "label": label or {_LINE: login, NONE: ""}.get(kind, kind),
+            "index": str(index or ""),
+            "index0": str(index - 1) if index else "",
+            **of_line,
         }
         dialect = self._layout.dialect
         if dialect is None:
@@ -279,6 +275,30 @@ class _Placing:
         account = self._primary.account
         detail = f"BLF entry {entry.index} of account {account.key}: {what}"
         self._problems.append(Problem(reason, account.origin, detail, Severity.WARNING))
+
+
+def _suiting(areas: Sequence[Area], wish: _Wish) -> Iterator[int]:
+    """The numbers of the keys that would do for a wish without a position, free or not, in order."""
+    for area in areas:
+        if not _fits(area, wish) or (wish.kind is not None and area.types and wish.kind not in area.types):
+            continue
+        start, end = area.first, area.first + area.size
+        if wish.module or wish.page:
+            start += max((wish.module or 1) - 1, 0) * area.unit + ((wish.page or 1) - 1) * area.count
+            end = start + (area.count if wish.page else area.unit)
+        for number in range(start, end):
+            if (number - area.first) % area.count + 1 not in area.reserved:
+                yield number
+
+
+def _said_of(line: Line) -> dict[str, str]:
+    """What every entry on ``line`` says."""
+    return {
+        "login": as_text(line.account.fields.get("login")) or "",
+        "line": str(line.number),
+        "line0": str(line.number - 1),
+        "code": "",
+    }
 
 
 def _fits(area: Area, wish: _Wish) -> bool:
