@@ -19,7 +19,8 @@ _BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SNIFFED: Final = 512
 _MARKUP: Final = (b"<?xml", b"<!--", b"<!DOCTYPE")
 _ELEMENT: Final = re.compile(rb"<[A-Za-z_][\w.:-]*[\s/>]")
-_REMEMBERED: Final = 16 * 1024 * 1024
+_REMEMBERED: Final = 50_000
+"""Descriptions: as many as answers are kept."""
 _HTML: Final = re.compile(rb"<(?:!doctype\s+)?html\b", re.IGNORECASE)
 
 
@@ -58,17 +59,20 @@ class Describer:
 
     def __init__(self, key: bytes) -> None:
         self._key = hashlib.blake2b(key, person=b"era_ap etag").digest()[:32]
-        self._known: OrderedDict[tuple[bytes, bool], Description] = OrderedDict()
-        self._size = 0
+        self._known: OrderedDict[tuple[int, int, bool], Description] = OrderedDict()
 
     def of_content(self, data: bytes, *, xml: bool = False) -> Description:
-        """A whole file in memory; computed once while the same file is asked for again."""
-        known = self._known.get((data, xml))
+        """A whole file in memory; computed once while the same file is asked for again.
+
+        Python's own hash, which the bytes carry with them and nobody outside can foresee, stands for them, so
+        that they are not held here.
+        """
+        key = (hash(data), len(data), xml)
+        known = self._known.get(key)
         if known is None:
-            known = self._known[data, xml] = Description(self._tag(data), content_type(data, xml=xml))
-            self._size += len(data)
-            while self._size > _REMEMBERED:
-                self._size -= len(self._known.popitem(last=False)[0][0])
+            known = self._known[key] = Description(self._tag(data), content_type(data, xml=xml))
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
         return known
 
     def of_large(self, name: str, revision: str, head: bytes) -> Description:
