@@ -74,7 +74,7 @@ class StaticFiles:
         """The whole of a small file if it is in memory; the storage need not be there for it."""
         if entry.size == 0:
             return b""
-        held = self.held.get(entry)
+        held = self.held.get(entry) if self.held else None
         return held if held is not None else self._small.get((entry, 0))
 
     def piece(self, entry: StaticFile, number: int) -> bytes | Future[bytes]:
