@@ -37,7 +37,8 @@ from era_ap.errors import Reason
 from era_ap.journal import Record
 from era_ap.logs import Logs
 from era_ap.provisioning.request import Subject
-record = Record(1700000000.25, "tftp", "192.0.2.7", Reason.RENDERED, Subject(mac="001122334455", file="a.cfg"))
+subject = Subject(mac="001122334455", file="a.cfg")
+record = Record(1700000000.25, "tftp", "192.0.2.7", Reason.RENDERED, subject)
 form, level = sys.argv[1].split(",")
 logs = Logs(form, level, role="ap1")
 logs.log.info("request", record=record)
