@@ -5,6 +5,7 @@ Owns the spelling of names (spec 4) and the collecting of one document's problem
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -62,6 +63,16 @@ def text_tree(value: object, depth: int = MAX_DEPTH) -> object:
     if isinstance(value, list | tuple):
         return [text_tree(each, depth - 1) for each in value]
     return str(value)
+
+
+def check_characters(text: str, value: object) -> None:
+    """JSON can say more than text can hold: half of a surrogate pair is no character.
+
+    Raises:
+        ValueError: ``value``, which the JSON ``text`` means, has such a half.
+    """
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
 
 
 class Findings:

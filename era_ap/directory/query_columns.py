@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from era_ap.directory.model import AccountKey
-from era_ap.directory.notation import parse_domain, parse_login, text_tree
+from era_ap.directory.notation import check_characters, parse_domain, parse_login, text_tree
 from era_ap.errors import Problem, Reason, Refused, Severity
 
 TOLD = 100
@@ -106,7 +106,9 @@ class Columns:
         if isinstance(value, str):
             if value.lstrip()[:1] in ("{", "["):
                 try:
-                    value = text_tree(json.loads(value))
+                    read = json.loads(value)
+                    check_characters(value, read)
+                    value = text_tree(read)
                 except (ValueError, RecursionError):
                     findings.add(
                         f"query {self.query}: the column {'.'.join(path)} holds JSON that is not valid"

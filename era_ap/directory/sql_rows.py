@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from era_ap.directory.documents import Document
 from era_ap.directory.model import Account, AccountKey, Device, Domain, read_account, read_domain
-from era_ap.directory.notation import parse_domain, parse_login, text_tree
+from era_ap.directory.notation import check_characters, parse_domain, parse_login, text_tree
 from era_ap.errors import Problem, Reason, Refused
 
 NO_DOCUMENT = "-"
@@ -22,7 +22,7 @@ NO_DOCUMENT = "-"
 
 _MODEL_LENGTH = 255
 _MANY_LEVELS = 62
-_decode = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
+_decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
@@ -166,6 +166,12 @@ def _moved(fields: dict[str, object], key: str) -> str | None:
 def storable(text: str) -> bool:
     """Whether a column of text of every database can hold it: PostgreSQL takes no NUL."""
     return "\0" not in text
+
+
+def _decode(text: str) -> object:
+    value = _decoder.decode(text)
+    check_characters(text, value)
+    return value
 
 
 def _object(text: str | None) -> dict[str, object]:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from yaml import events
 
-from era_ap.directory.notation import MAX_DEPTH
+from era_ap.directory.notation import MAX_DEPTH, check_characters
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
@@ -27,6 +27,9 @@ _SAFE_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.@/+-]*(?: [A-Za-z0-9_.@/+-]+)*")
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf"})
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+_HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
 
 
 class DocumentError(ValueError):
@@ -81,10 +84,15 @@ def load_json(text: str) -> object:
         tree: object = json.loads(
             text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique_pairs
         )
+        check_characters(text, tree)
     except json.JSONDecodeError as error:
         raise DocumentError(f"not JSON: {error.msg}", error.lineno) from None
     except DocumentError as error:
         raise DocumentError(error.detail, _line_of_repeated_key(text)) from None
+    except UnicodeEncodeError:
+        half = _HALF.search(text)
+        line = text.count("\n", 0, half.start()) + 1 if half else None
+        raise DocumentError("half of a surrogate pair is no character", line) from None
     except RecursionError:
         raise DocumentError(f"nested more than {MAX_DEPTH} levels deep") from None
     return tree

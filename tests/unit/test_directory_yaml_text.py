@@ -209,6 +209,8 @@ def test_json_keeps_numbers_as_typed() -> None:
         ('{"a": 1,\n "b": 2,\n "a": 3}', 3, "'a' is given twice"),
         ('{"a": 1,\n "b": 017}', 2, "not JSON"),
         ("[" * 100_000, None, "30 levels"),
+        ('{"a": "\\ud83d\\ude00",\n"b": "\\ud83d"}', 2, "half of a surrogate pair"),
+        ('{"a": 1,\n\n"\\uDE00": 1}', 3, "half of a surrogate pair"),
     ],
 )
 def test_json_that_is_refused(text: str, line: int | None, words: str) -> None:

@@ -86,7 +86,13 @@ def test_objects_may_come_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [("{", "JSON that is not valid"), ("x", "no JSON object"), ("[1]", "no JSON object")]
+    ("value", "words"),
+    [
+        ("{", "JSON that is not valid"),
+        ('{"a":"\\ud83d"}', "JSON that is not valid"),
+        ("x", "no JSON object"),
+        ("[1]", "no JSON object"),
+    ],
 )
 def test_what_is_no_object_is_told_and_left_out(value: str, words: str) -> None:
     found = rows()

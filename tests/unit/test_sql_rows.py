@@ -134,7 +134,7 @@ def test_rows_of_other_programs(row: AccountRow, document: dict[str, object]) ->
     assert account.fields == {**text_tree(document), "login": "101", "domain": "a.example.com"}  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("fields", ["[]", "1", "nonsense", "", "[" * 5000])
+@pytest.mark.parametrize("fields", ["[]", "1", "nonsense", "", "[" * 5000, '{"a":"\\ud83d"}'])
 def test_what_is_no_object_is_a_finding(fields: str) -> None:
     account, (problem,) = read_account_row(KEY, AccountRow(None, None, None, fields), "o")
     assert (account, problem.reason, problem.where) == (None, Reason.ACCOUNT_INVALID, "o")
