@@ -20,7 +20,7 @@ from pathlib import Path
 
 from .cases import CONFIG, FIRMWARE, OURS, TWICE
 from .processes import Group, Server, free_port, group_for, running, wait_for_http, wait_for_tftp
-from .site import ROOT, write_config
+from .site import ROLES, ROOT, write_config
 
 PEERS = Path(__file__).resolve().parent / "peers"
 UNPACKED = ROOT / "build" / "tftpd-hpa" / "usr" / "sbin" / "in.tftpd"
@@ -75,7 +75,7 @@ def ours(place: Place, name: str = OURS, port: int = 0) -> Iterator[tuple[Server
     config = write_config(place.site, port)
     log = place.site / f"log-{name.replace(' ', '-')}"
     group = group_for(name)
-    command = [sys.executable, "-m", "era_ap", "run", "ap1", "-c", str(config)]
+    command = [sys.executable, "-m", "era_ap", "run", ROLES[0], "-c", str(config)]
     with contextlib.ExitStack() as stack:
         if group is not None:
             stack.callback(group.close)
@@ -96,9 +96,9 @@ def ours_twice(place: Place) -> Iterator[Server]:
         port = free_port()
         config = write_config(place.site, port)
         pids = []
-        for number in (1, 2):
-            log = place.site / f"log-twice-{number}"
-            command = [sys.executable, "-m", "era_ap", "run", "ap1", "-c", str(config)]
+        for role in ROLES[1:]:
+            log = place.site / f"log-{role}"
+            command = [sys.executable, "-m", "era_ap", "run", role, "-c", str(config)]
             output = stack.enter_context(log.open("wb"))
             process = stack.enter_context(running(command, group, output))
             pids.append(process.pid)

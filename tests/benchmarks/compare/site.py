@@ -13,6 +13,8 @@ from pathlib import Path
 from .cases import CONFIG, FIRMWARE, FIRST_MAC, PHONES, SMALL
 
 ROOT = Path(__file__).resolve().parents[3]
+ROLES = ("ap1", "ap2", "ap3")
+"""One measured alone, and two that share a port."""
 MODEL = "T46S"
 KEYS = 20
 PLAIN_SETTINGS = 200
@@ -46,30 +48,28 @@ def write_site(folder: Path) -> Path:
 
 
 def write_config(folder: Path, port: int) -> Path:
-    """The site configuration; ``port`` 0 lets the kernel choose."""
-    role = {
-        "name": "ap1",
-        "roletype": "ap",
-        "iface": "lo",
-        "group": 1,
-        "order": 1,
-        "tftp_port": port,
-        "ext": {
-            "listen": ["127.0.0.1"],
-            "http_listen": ["127.0.0.1"],
-            "http_port": 0,
-            "requests_per_second": 1_000_000,  # wrk asks from one address as if it were all the phones
-            "log": {"format": "json"},
-            "pnp": {"enabled": False},
-        },
+    """The site configuration; ``port`` 0 lets the kernel choose. Its roles are called as in ``ROLES``."""
+    ext = {
+        "listen": ["127.0.0.1"],
+        "http_listen": ["127.0.0.1"],
+        "http_port": 0,
+        "management": {"port": 0},
+        "requests_per_second": 1_000_000,  # wrk asks from one address as if it were all the phones
+        "transfers": 20_000,  # what 10,000 that wait cost is measured too
+        "log": {"format": "json"},
+        "pnp": {"enabled": False},
     }
+    roles = [
+        {"name": name, "roletype": "ap", "iface": "lo", "group": 1, "order": order, "tftp_port": port, "ext": ext}
+        for order, name in enumerate(ROLES, 1)
+    ]
     document = {
         "site": "bench",
         "master_domain": "example.com",
         "storage": "storage",
         "directory": "yaml:directory",
         "interfaces": {"lo": "127.0.0.1", "gate": "192.0.2.10"},
-        "roles": [role, {"name": "sg1", "roletype": "sg", "iface": "gate", "ext": {"srvidx": 1}}],
+        "roles": [*roles, {"name": "sg1", "roletype": "sg", "iface": "gate", "ext": {"srvidx": 1}}],
     }
     path = folder / "site.yml"
     path.write_text(json.dumps(document))
