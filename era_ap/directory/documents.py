@@ -7,11 +7,12 @@ back end (``sql_writer``), nor what a field means (``model``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from era_ap.directory.model import AccountKey
+from era_ap.errors import Reason, Refused
 
 Document = Mapping[str, object]
 
@@ -63,6 +64,15 @@ class Difference:
         return bool(self.added or self.changed or self.removed or self.domain)
 
 
+def check_since(
+    wanted: DomainDocuments, since: DomainDocuments, now: Callable[[str], Document | None]
+) -> None:
+    """Raise ``Refused`` (DIRECTORY_CONFLICT) if an account of ``wanted`` is ``now`` another than it was."""
+    for login in wanted.accounts:
+        if now(login) != since.accounts.get(login):
+            raise Refused(Reason.DIRECTORY_CONFLICT, f"{login}@{wanted.name} has changed meanwhile")
+
+
 class Writer(Protocol):
     """A directory that can be edited. Every method is one transaction: all of it happens, or nothing.
 
@@ -88,13 +98,20 @@ class Writer(Protocol):
         ...
 
     async def put(
-        self, wanted: DomainDocuments, *, remove_others: bool = False, dry_run: bool = False
+        self,
+        wanted: DomainDocuments,
+        *,
+        remove_others: bool = False,
+        dry_run: bool = False,
+        since: DomainDocuments | None = None,
     ) -> Difference:
         """Put all documents of ``wanted`` in one transaction; only what differs is written.
 
         ``remove_others``: accounts that ``wanted`` lacks are removed, and the domain's own document where
-        ``wanted`` has none. ``dry_run``: only compare. Originals of ``wanted`` are kept with their documents,
-        also with unchanged ones, whose revision stays; any other edit of a document drops its original.
+        ``wanted`` has none. ``dry_run``: only compare. ``since``: what ``wanted`` was made of; an account of
+        ``wanted`` that is another by now is a conflict. Originals of ``wanted`` are kept with their
+        documents, also with unchanged ones, whose revision stays; any other edit of a document drops its
+        original.
         """
         ...
 

@@ -91,6 +91,11 @@ class DomainEdit:
         self._files: dict[Path, bytes] = {}
         self._gone: list[Path] = []
 
+    def document(self, login: str) -> Document | None:
+        """What is there; None if nothing is."""
+        file = self._branch.files.get(login)
+        return None if file is None else file.document
+
     def put(self, wanted: DomainDocuments, *, remove_others: bool) -> Difference:
         """Plan all documents of ``wanted``. Raises ``Refused``."""
         if self._folder is None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from era_ap.directory.documents import Difference, Document, DomainDocuments, Stored
+from era_ap.directory.documents import Difference, Document, DomainDocuments, Stored, check_since
 from era_ap.directory.folder import Place
 from era_ap.directory.folder_edits import DomainEdit, check_place, open_tree, readable, stored
 from era_ap.directory.model import AccountKey
@@ -50,10 +50,17 @@ class FolderWriter:
         return await _edit(self._root, lambda: _remove(self._root, name, expected))
 
     async def put(
-        self, wanted: DomainDocuments, *, remove_others: bool = False, dry_run: bool = False
+        self,
+        wanted: DomainDocuments,
+        *,
+        remove_others: bool = False,
+        dry_run: bool = False,
+        since: DomainDocuments | None = None,
     ) -> Difference:
         def put() -> Difference:
             edit = DomainEdit(self._root, wanted.name)
+            if since is not None:
+                check_since(wanted, since, edit.document)
             difference = edit.put(wanted, remove_others=remove_others)
             if not dry_run:
                 edit.commit()

@@ -17,6 +17,9 @@ from era_ap.directory.phones_merge import Merged, Policy, merge_rows
 from era_ap.directory.row_store import RowStore
 from era_ap.errors import Problem, Reason, Refused, Severity
 
+ATTEMPTS = 5
+"""How often a domain is tried that others edit at the same time."""
+
 ReadProgress = Callable[[int], None]
 Doubt = Callable[[str], str | None]
 """Why phones of a model would get no file; None if they get one."""
@@ -104,15 +107,23 @@ class PhonesImport:
                 detail = f"there is no domain {name}; correct it, or make it with --create-domains"
                 self._find(CellProblem(row.line, "domain", detail))
             return
-        before = present if present is not None else DomainDocuments(name)
         # What must not be there is only known if every row of the table could be read.
         replace = self._plan.policy.replace and not self.totals.failed
-        merged = merge_rows(before, self._store.rows(name), Policy(replace, self._plan.policy.move))
+        policy = Policy(replace, self._plan.policy.move)
+        for attempt in range(1, ATTEMPTS + 1):
+            before = present if present is not None else DomainDocuments(name)
+            merged = merge_rows(before, self._store.rows(name), policy)
+            edits = compare(DomainDocuments(name, None, merged.accounts), before, remove_others=False)
+            try:
+                if edits and not self._plan.dry_run:
+                    await self._writer.put(DomainDocuments(name, None, merged.accounts), since=before)
+                break
+            except Refused as refused:
+                if refused.reason is not Reason.DIRECTORY_CONFLICT or attempt == ATTEMPTS:
+                    self._tell_findings(merged)
+                    raise
+            present = await self._writer.documents(name)
         self._tell_findings(merged)
-        wanted = DomainDocuments(name, None, merged.accounts)
-        edits = compare(wanted, before, remove_others=False)
-        if edits and not self._plan.dry_run:
-            await self._writer.put(wanted)
         for edit in edits:
             self._observer.edit(edit)
         added = len(merged.accounts.keys() - before.accounts.keys())

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select
 
-from era_ap.directory.documents import Difference, Document, DomainDocuments, Original, Stored
+from era_ap.directory.documents import (
+    Difference,
+    Document,
+    DomainDocuments,
+    Original,
+    Stored,
+    check_since,
+)
 from era_ap.directory.model import AccountKey
 from era_ap.directory.notation import parse_domain, parse_login
 from era_ap.directory.sql_connect import Use
@@ -105,13 +112,22 @@ class SqlWriter:
         return await self._edit(work)
 
     async def put(
-        self, wanted: DomainDocuments, *, remove_others: bool = False, dry_run: bool = False
+        self,
+        wanted: DomainDocuments,
+        *,
+        remove_others: bool = False,
+        dry_run: bool = False,
+        since: DomainDocuments | None = None,
     ) -> Difference:
         rows, row = await asyncio.to_thread(_rows_of, wanted)
 
         async def work(session: Session, edit: Edit | None) -> Difference:
             known = await _domain(session, wanted.name)
             there = await _accounts(session, wanted.name)
+            if since is not None:
+                check_since(
+                    wanted, since, lambda login: _document(there.get(login), f"{login}@{wanted.name}")
+                )
             target = row
             if target is None:
                 target = known if known is not None and not remove_others else NO_DOCUMENT
@@ -257,6 +273,10 @@ def _documents_of(
         },
         kept,
     )
+
+
+def _document(row: AccountRow | None, subject: str) -> dict[str, object] | None:
+    return None if row is None else _readable(account_document, row, subject)
 
 
 def _readable(read: Callable[[Row], Read], row: Row, subject: str) -> Read:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from era_ap.directory.comparison import Edit
-from era_ap.directory.documents import DomainDocuments
+from era_ap.directory.documents import Difference, DomainDocuments
 from era_ap.directory.exchange import Totals
 from era_ap.directory.folder_writer import FolderWriter
+from era_ap.directory.model import AccountKey
 from era_ap.directory.phones_csv import PhoneRow, Table
 from era_ap.directory.phones_import import ImportPlan, PhonesImport
 from era_ap.directory.phones_merge import Policy
@@ -45,7 +48,7 @@ def writer(tmp_path: Path) -> FolderWriter:
     return writer
 
 
-def accounts(writer: FolderWriter, name: str) -> dict[str, object]:
+def accounts(writer: FolderWriter, name: str) -> dict[str, Any]:
     documents = asyncio.run(writer.documents(name))
     return {} if documents is None else dict(documents.accounts)
 
@@ -91,6 +94,29 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(writer: FolderWriter) -> N
     dry = take(writer, *rows, dry_run=True)
     assert accounts(writer, A) == before
     assert take(writer, *rows) == dry
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_what_somebody_edits_meanwhile_is_not_undone(
+    writer: FolderWriter, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    put, edits = FolderWriter.put, count(1)
+
+    async def put_late(self: FolderWriter, wanted: DomainDocuments, **how: Any) -> Difference:
+        number = next(edits)
+        if number <= times:
+            await self.write_account(AccountKey(A, "101"), {"password": f"new {number}"})
+        return await put(self, wanted, **how)
+
+    monkeypatch.setattr(FolderWriter, "put", put_late)
+    totals, notes = take(writer, f"001565000001,T46S,101,{A},")
+    account = accounts(writer, A)["101"]
+    if times == 1:
+        assert (totals, account["password"]) == (Totals(changed=1), "new 1")
+        assert "001565000001" in str(account["opts"]).replace(":", "")
+    else:
+        assert (totals.failed, "opts" in account) == (1, False)
+        assert found(notes) == [f"{A} 101@{A} has changed meanwhile"]
 
 
 def test_rows_that_cannot_be_taken_over_do_not_stop_the_others(writer: FolderWriter) -> None:

@@ -77,7 +77,7 @@ def phone(mac: str, **more: object) -> dict[str, object]:
     return {"opts": {"ap_devices": [{"mac": mac, "device_model": "T46S", **more}]}}
 
 
-def put(backend: SqlBackend, documents: DomainDocuments, **how: bool) -> Difference:
+def put(backend: SqlBackend, documents: DomainDocuments, **how: Any) -> Difference:
     return backend.run(backend.writer.put(documents, **how))
 
 
@@ -279,6 +279,17 @@ def test_put_tells_and_does_the_difference(backend: SqlBackend) -> None:
     assert found.document == SETTINGS
     assert put(backend, wanted, remove_others=True) == Difference((), (), ("3",), 3, True)
     assert documents(backend) == wanted
+
+
+def test_put_takes_nothing_for_granted_that_changed_since(backend: SqlBackend) -> None:
+    put(backend, DomainDocuments(DOMAIN, None, {"1": {"n": "old"}, "2": {"n": "old"}}))
+    since = documents(backend)
+    assert since is not None
+    backend.write_account(KEY._replace(login="2"), {"n": "other"})
+    put(backend, DomainDocuments(DOMAIN, None, {"1": {"n": "new"}, "3": {}}), since=since)
+    for login in ("1", "2", "3"):
+        with pytest.raises(Refused, match=f"{login}@{DOMAIN} has changed meanwhile"):
+            put(backend, DomainDocuments(DOMAIN, None, {login: {"n": "mine"}}), since=since)
 
 
 def test_a_large_domain_is_written_in_steps(backend: SqlBackend, monkeypatch: pytest.MonkeyPatch) -> None:
