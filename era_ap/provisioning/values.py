@@ -172,7 +172,7 @@ class Values:
         """A whole number from 0 to N-1. Raises ``Refused`` (RANDOM_RANGE)."""
         count = int(key) if key.isascii() and key.isdigit() and len(key) <= 10 else 0
         if not 1 <= count <= _RANDOM_MOST:
-            raise Refused(Reason.RANDOM_RANGE, f"{key[:40]!r} is not a whole number from 1 to {_RANDOM_MOST}")
+            raise Refused(Reason.RANDOM_RANGE, f"N is not a whole number from 1 to {_RANDOM_MOST}")
         return str(self._scope.rng.randrange(count))
 
     def constant(self, key: str) -> tuple[str | Missing, str]:

@@ -222,3 +222,30 @@ def test_warnings_of_a_rendering_are_in_its_record(site: Site) -> None:
     assert isinstance(answer, Content)
     assert "field-missing at T46S.cfg:1" in answer.subject.detail
     assert "constant-missing at T46S.cfg:2" in answer.subject.detail
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "[random.[sipuser.password]]",
+        "[include.[sipuser.password]]",
+        "[include.x[constants.[sipuser.password]]]",
+        "[constants.[sipuser.password]] [sipuser.[sipuser.password]] [nslookup.[sipuser.password]]",
+        "<a b='[sipuser.password]'>[sipuser.password]</c>",
+        "<a>[sipuser.password]&what;</a>",
+        "<a>[sipuser.password",
+        "[blf][accounts][sipuser.password.x]",
+    ],
+)
+@pytest.mark.parametrize(
+    "override", [None, {"//[": "[sipuser.password]"}, {"[sipuser.password] x": "1"}, "= ="]
+)
+def test_no_error_tells_a_password(site: Site, template: str, override: object) -> None:
+    site.template("T46S.cfg", template)
+    site.phone("101", MAC, **({"override": override} if override else {}))
+    answer = World(site.root).ask()
+    if isinstance(answer, Refusal):
+        assert "s3cret" not in f"{answer.subject} {answer.reason}"
+    else:
+        assert isinstance(answer, Content)
+        assert "s3cret" not in str(answer.subject)
