@@ -93,9 +93,9 @@ class OwnRows:
         if any(before(name) != group_of(name) for name in names):
             self.replaced()
         else:
-            self._table.group_of = group_of
+            self._table.regroup(group_of)
             if self._next is not None:
-                self._next.group_of = group_of
+                self._next.regroup(group_of)
 
     def close(self) -> None:
         """Stop making rows anew."""

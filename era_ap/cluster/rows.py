@@ -59,11 +59,16 @@ class RowTable:
     """
 
     def __init__(self, group_of: GroupOf) -> None:
-        self.group_of = group_of
+        self._group_of = group_of
         self._groups: dict[str, int] = {}
         self._slots: dict[Place, _Slot] = {}
         self._names = _Names()
         self.left_out = 0
+
+    def regroup(self, group_of: GroupOf) -> None:
+        """Ask ``group_of`` from now on; of all domains that there are it must say the same."""
+        self._group_of = group_of
+        self._groups.clear()
 
     def take(self, change: Change, known: Known) -> frozenset[Place]:
         """Take over ``change`` before it is applied to ``known``; says which buckets changed."""
@@ -111,7 +116,7 @@ class RowTable:
     def _append(self, what: int, number: int, row: Row) -> Place:
         group = self._groups.get(row.domain)
         if group is None:
-            group = self._groups[row.domain] = self.group_of(row.domain) or NOBODY
+            group = self._groups[row.domain] = self._group_of(row.domain) or NOBODY
         place = (group, number)
         slot = self._slots.get(place)
         if slot is None:

@@ -175,6 +175,17 @@ def test_the_group_of_a_domain_is_asked_once() -> None:
     assert asked == ["a"]
 
 
+def test_a_domain_that_comes_back_belongs_to_whom_it_does_by_then() -> None:
+    directory = Directory({"a": 1, "b": 1}.get)
+    directory.put("101@a", MAC)
+    directory.put("101@b", OTHER)
+    directory.remove("101@b")
+    directory.group_of = {"a": 1, "b": 2}.get
+    directory.table.regroup(directory.group_of)
+    directory.put("101@b", OTHER)
+    directory.check()
+
+
 def test_what_does_not_fit_into_a_bucket_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("era_ap.cluster.buckets.MAX_PAYLOAD", 1000)
     directory = Directory()
