@@ -181,7 +181,7 @@ class Expansion(Walker):
         False, and nothing has happened, where the walk has to do it, or has to find what is wrong.
         """
         mould = template.mould
-        if mould is None or self.is_traced:
+        if mould is None or self.is_traced or self._depth >= self._most_depth:
             return False
         values: list[str] = []
         try:
@@ -216,13 +216,12 @@ class Expansion(Walker):
         divider = template.ending or ((node.ending.lstrip(" \t") or "\n") if node.alone else "")
         before = values.blf_key, values.line
         out.append(node.indent)
-        for position, entry in enumerate(entries):
-            if position:
-                out.append(divider)
-                if position == 1 and self._copied(template, entries[1:], divider, out):
-                    break
-            values.enter(entry)
-            self._splice(template, template.body, out, whole=False)
+        if not self._copied(template, entries, divider, out):
+            for position, entry in enumerate(entries):
+                if position:
+                    out.append(divider)
+                values.enter(entry)
+                self._splice(template, template.body, out, whole=False)
         values.blf_key, values.line = before
         out.append(node.ending)
         self._meter.grow(len(node.indent) + len(node.ending) + len(divider) * (len(entries) - 1))

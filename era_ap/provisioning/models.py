@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_VERSION = 64
 
+_REMEMBERED = 1024
+
 _COMPONENT = re.compile(r"([0-9]*)(.*)", re.DOTALL)
 
 Version = tuple[tuple[int, str], ...]
@@ -131,6 +133,7 @@ class Models:
                 self._aliases.setdefault(f"{model.folder}/{model.name}".lower(), model)
         self._generic = {prefix.lower(): template for prefix, template in (generic or {}).items()}
         self._layouts: dict[tuple[str, ...], Layout | None] = {}
+        self._bases: dict[tuple[str, str | None], tuple[str, ...]] = {}
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
@@ -144,6 +147,9 @@ class Models:
         Ranges that the model takes over from another one prefer a template but exclude no version. Raises
         ``Refused`` (FIRMWARE_UNSUPPORTED, MODEL_CYCLE).
         """
+        known = self._bases.get((model, firmware))
+        if known is not None:
+            return known
         names: list[str] = []
         owner, template = self._of_firmware(model, firmware)
         if owner is not None and template is not None:
@@ -161,6 +167,8 @@ class Models:
         bases: dict[str, str] = {}
         for name in names:
             bases.setdefault(name.lower(), name)
+        if len(self._bases) < _REMEMBERED:  # a model may be whatever a phone calls itself
+            self._bases[model, firmware] = tuple(bases.values())
         return tuple(bases.values())
 
     def layout(self, model: str, firmware: str | None = None) -> Layout | None:
