@@ -60,7 +60,15 @@ def write_config(folder: Path, port: int) -> Path:
         "pnp": {"enabled": False},
     }
     roles = [
-        {"name": name, "roletype": "ap", "iface": "lo", "group": 1, "order": order, "tftp_port": port, "ext": ext}
+        {
+            "name": name,
+            "roletype": "ap",
+            "iface": "lo",
+            "group": 1,
+            "order": order,
+            "tftp_port": port,
+            "ext": ext,
+        }
         for order, name in enumerate(ROLES, 1)
     ]
     document = {
