@@ -157,6 +157,7 @@ class Reason(enum.Enum):
     FILE_HARD_LINK = ("file-hard-link", Outcome.BROKEN, "The file has a second name (hard link) that may lie outside the storage; copy it instead.")
     FILE_SPECIAL = ("file-special", Outcome.BROKEN, "Not a regular file.")
     FILE_UNREADABLE = ("file-unreadable", Outcome.BROKEN, "A file of configs/ cannot be read; check its permissions.")
+    UPLOAD_SINK = ("upload-sink", Outcome.BROKEN, "The folder of ext.uploads cannot be written to. Make it, let the daemon's user write there, and look for space.")
     INTERNAL = ("internal", Outcome.BROKEN, "A defect of the daemon; the log has the particulars.")
 
     # --- not now

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from era_ap import config
 from era_ap.directory.index import DirectoryIndex
 from era_ap.directory.part import Part
-from era_ap.errors import Problem, Refused
+from era_ap.errors import Problem, Reason, Refused, Severity
 from era_ap.provisioning.addresses import AddressBook
 from era_ap.provisioning.provisioner import Provisioner
 from era_ap.resolver import Resolver
 from era_ap.settings import rules_of, sources_of
 from era_ap.site_key import read_keys
 from era_ap.store import Store
+from era_ap.tftp.server.uploads import sink_problem
 from era_ap.web.server import read_certificate
 from era_ap.web.service import tls_files
 
@@ -74,7 +75,7 @@ def load(path: Path, role: str | None, progress: Progress) -> Offline:
     book = AddressBook()
     provisioner = Provisioner(rules_of(site, ours), book.addresses)
     store = Store(site.storage, site.site)
-    problems = [*found]
+    problems = [*found, *_sink_problems(ours, site.origin)]
     try:
         provisioner.catalogue = store.scan()
     except Refused as refused:
@@ -121,6 +122,13 @@ def _key_problems(role: ApRole, origin: str) -> Iterator[Problem]:
             read()
         except Refused as refused:
             yield Problem(refused.reason, origin, refused.detail)
+
+
+def _sink_problems(role: ApRole, origin: str) -> Iterator[Problem]:
+    """A folder for uploads that cannot take any; phones get their files all the same."""
+    why = sink_problem(role.ext.uploads) if role.ext.uploads is not None else ""
+    if why:
+        yield Problem(Reason.UPLOAD_SINK, origin, f"ext.uploads: {why}", Severity.WARNING)
 
 
 def _unavailable(refused: Refused, place: Path | str) -> Problem:

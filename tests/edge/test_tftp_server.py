@@ -828,8 +828,11 @@ def test_a_netascii_upload_with_options(sink: Bench, tmp_path: Path) -> None:
     assert (tmp_path / "127.0.0.1/a.log").read_bytes() == b"one\ntwo\r"
 
 
-def test_a_sink_that_fails_is_an_internal_error(sink: Bench, tmp_path: Path) -> None:
+def test_a_sink_that_fails_has_a_reason_of_its_own(sink: Bench, tmp_path: Path) -> None:
     (tmp_path / "127.0.0.1").write_text("in the way")
     assert upload(sink.phone(), "a.log", b"x") == [ERROR_BROKEN]
-    assert sink.reasons == [Reason.INTERNAL]
-    assert len(sink.errors) == 1
+    tmp_path.joinpath("127.0.0.1").unlink()
+    tmp_path.rmdir()
+    assert upload(sink.phone(), "a.log", b"x") == [ERROR_BROKEN]
+    assert sink.reasons == [Reason.UPLOAD_SINK] * 2
+    assert not sink.errors

@@ -425,6 +425,15 @@ def test_an_upload_that_is_too_large_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_sink_that_is_not_there_has_a_reason_of_its_own(tmp_path: Path) -> None:
+    async def test(web: Web) -> None:
+        assert (await web.ask("/x.log", "PUT", content=b"x")).status_code == 500
+        assert web.reports[-1].reason is Reason.UPLOAD_SINK
+        assert str(tmp_path / "nowhere") in web.reports[-1].subject.detail
+
+    run(test, Web(MemorySite(), uploads=UploadPolicy(tmp_path / "nowhere")))
+
+
 def test_the_number_of_uploads_is_limited(tmp_path: Path) -> None:
     async def test(web: Web) -> None:
         statuses = [(await web.ask(f"/{n}.log", "PUT", content=b"x")).status_code for n in range(3)]

@@ -77,6 +77,16 @@ def test_check_of_the_configuration_alone_finds_what_keeps_the_daemon_from_start
     assert run(site, "check", "--config-only")[0] == 2
 
 
+def test_check_looks_at_the_folder_for_uploads(site: Site) -> None:
+    site.ext["uploads"] = "sink"
+    site.configure()
+    code, output = run(site, "check")
+    assert code == 0
+    assert f"ext.uploads: {site.root / 'sink'}: no such folder [upload-sink]" in output
+    (site.root / "sink").mkdir()
+    assert "uploads" not in run(site, "check")[1]
+
+
 def test_phones_lists_the_directory_and_conflicts(site: Site) -> None:
     site.phone("201", "001565000002", domain="a.example.com")
     site.phone("202", "001565000002", domain="b.example.com")

@@ -45,6 +45,22 @@ def sink_name(address: str, name: str) -> tuple[str, str]:
     return address.partition("%")[0].replace(":", "-"), safe or "upload"
 
 
+def sink_problem(folder: Path) -> str:
+    """Why nothing can be stored in the sink; empty where it can be."""
+    if not folder.is_dir():
+        return f"{folder}: no such folder"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder}: may not be written to"
+
+
+@contextlib.contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    """What the file system refuses is the operator's to repair, not a defect."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(Reason.UPLOAD_SINK, f"{folder}: {error.strerror or error}") from None
+
+
 class Upload:
     """One file on its way into the sink."""
 
@@ -59,27 +75,30 @@ class Upload:
         self.name = f"{folder}/{last}"
 
     def open(self) -> None:
-        """Make the temporary file. ``Refused`` (UPLOAD_LIMIT) where the sink is full; OSError."""
-        if not self._target.exists() and self._is_full():
-            raise Refused(Reason.UPLOAD_LIMIT, f"{self._policy.folder}: holds {self._policy.files} files")
-        self._folder.mkdir(mode=0o750, exist_ok=True)
-        if self._folder.is_symlink():
-            raise Refused(Reason.UPLOAD_LIMIT, f"{self._folder}: is a symbolic link")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        self._file = os.fdopen(os.open(self._partial, flags, 0o640), "wb")
+        """Make the temporary file. ``Refused``: UPLOAD_LIMIT where the sink is full, UPLOAD_SINK."""
+        with _refusing(self._policy.folder):
+            if not self._target.exists() and self._is_full():
+                raise Refused(Reason.UPLOAD_LIMIT, f"{self._policy.folder}: holds {self._policy.files} files")
+            self._folder.mkdir(mode=0o750, exist_ok=True)
+            if self._folder.is_symlink():
+                raise Refused(Reason.UPLOAD_LIMIT, f"{self._folder}: is a symbolic link")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            self._file = os.fdopen(os.open(self._partial, flags, 0o640), "wb")
 
     def write(self, data: bytes) -> None:
-        """Append; OSError where the disk is full."""
-        if self._file is not None:
-            self._file.write(data)
+        """Append; ``Refused`` (UPLOAD_SINK) where the disk is full."""
+        with _refusing(self._policy.folder):
+            if self._file is not None:
+                self._file.write(data)
 
     def commit(self) -> None:
-        """The file is whole: give it its name."""
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._partial.replace(self._target)
+        """The file is whole: give it its name. ``Refused`` (UPLOAD_SINK) where the disk is full."""
+        with _refusing(self._policy.folder):
+            if self._file is not None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+                self._partial.replace(self._target)
 
     def abort(self) -> None:
         """The transfer failed: leave nothing behind."""
