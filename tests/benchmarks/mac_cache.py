@@ -1,7 +1,7 @@
 # ruff: noqa: ASYNC110 - nobody rings when a process has got that far
 """Figures of the MAC cache on a real ZooKeeper ensemble: publish, load, bytes, memory, one changed account.
 
-Usage: python -m tests.benchmarks.mac_cache [--macs 1000000] [--domains 5000] [--readers 3] [--heap 64m]
+Usage: python -m tests.benchmarks.mac_cache [--macs 1000000] [--domains 5000] [--readers 3] [--heap 256m]
                                             [--changes 100] [--directories]
 
 A leader with a directory of that many accounts and the readers are processes of their own, three servers run
@@ -350,7 +350,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--macs", type=int, default=1_000_000)
     parser.add_argument("--domains", type=int, default=5000)
     parser.add_argument("--readers", type=int, default=3)
-    parser.add_argument("--heap", default="64m", help="Java heap of each ZooKeeper server")
+    parser.add_argument("--heap", default="256m", help="Java heap of each ZooKeeper server")
     parser.add_argument("--changes", type=int, default=100)
     parser.add_argument("--directories", action="store_true", help="readers have the directory too")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
