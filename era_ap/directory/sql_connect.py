@@ -130,6 +130,7 @@ class Connector:
             database=address.database,
             ssl=await self._tls() or False,
             timeout=self._settings.seconds,
+            statement_cache_size=0,  # see sql_database
             server_settings=settings,
         )
 

@@ -89,9 +89,18 @@ class Database:
         if self.kind is SqlKind.POSTGRESQL:
             options["isolation_level"] = "REPEATABLE READ" if self._use is Use.READ else "READ COMMITTED"
             options["execution_options"] = {"postgresql_readonly": self._use is Use.READ}
+            engine: AsyncEngine
+            # Statements have no name and live as long as their transaction: a proxy that shares connections,
+            # such as PgBouncer, may give us another connection for each.
+            options["creator"] = lambda: engine.sync_engine.dialect.loaded_dbapi.connect(
+                async_creator_fn=self._connector,
+                prepared_statement_cache_size=0,
+                prepared_statement_name_func=lambda: "",
+            )
+        else:
+            options["async_creator"] = self._connector
         engine = create_async_engine(
             f"{self.kind.value}://",
-            async_creator=self._connector,
             poolclass=AsyncAdaptedQueuePool,
             pool_size=self.settings.pool,
             max_overflow=0,
