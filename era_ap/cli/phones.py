@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -22,6 +23,14 @@ _LAST = ("last", "reason")
 _COLUMNS = ("mac", "model", "accounts", "state", "last", "reason")
 
 
+@dataclass(slots=True)
+class _Asked:
+    """What a MAC asked for last, and last by PnP; empty: nothing."""
+
+    newest: dict[str, object] = field(default_factory=dict)
+    by_pnp: dict[str, object] = field(default_factory=dict)
+
+
 @click.command(short_help="List the phones of the directory.")
 @click.option("--model", default="", help="Only phones of this model.")
 @click.option("--domain", default="", help="Only phones of this domain and the domains below it.")
@@ -38,9 +47,9 @@ def phones(model: str, domain: str, config: Path, role: str | None, as_json: boo
         click.echo("the directory cannot be read; era-ap check tells why", err=True)
         sys.exit(1)
     last = _last_requests(offline.role.ext.journal)
-    nothing: dict[str, object] = {}
     rows = [
-        row | {key: value for key, value in last.get(str(row["mac"]), nothing).items() if key in _LAST}
+        row
+        | {key: value for key, value in last.get(str(row["mac"]), _Asked()).newest.items() if key in _LAST}
         for row in _rows(offline.provisioner.directory)
         if _wanted(row, model.lower(), domain.lower())
     ]
@@ -85,13 +94,14 @@ def _rows(directory: DirectoryIndex) -> list[dict[str, object]]:
     return rows
 
 
-def _discovered(directory: DirectoryIndex, last: dict[str, dict[str, object]]) -> list[dict[str, object]]:
+def _discovered(directory: DirectoryIndex, last: dict[str, _Asked]) -> list[dict[str, object]]:
     """Phones of the journal that asked by PnP and are in no account."""
     return [
-        {"mac": mac, "model": record["model"], "accounts": "", "state": "discovered"}
-        | {key: record[key] for key in (*_LAST, "peer", "detail")}
-        for mac, record in sorted(last.items())
-        if record["transport"] == "pnp" and not directory.owners(mac)
+        {"mac": mac, "model": asked.by_pnp["model"], "accounts": "", "state": "discovered"}
+        | {key: asked.newest[key] for key in _LAST}
+        | {key: asked.by_pnp[key] for key in ("peer", "detail")}
+        for mac, asked in sorted(last.items())
+        if asked.by_pnp and not directory.owners(mac)
     ]
 
 
@@ -102,15 +112,17 @@ def _wanted(row: dict[str, object], model: str, domain: str) -> bool:
     return not domain or any(name == domain or name.endswith(f".{domain}") for name in domains)
 
 
-def _last_requests(journal: Path | None) -> dict[str, dict[str, object]]:
-    """The newest record of each MAC in the journal's files; a line that is cut short is passed over."""
-    last: dict[str, dict[str, object]] = {}
-    keys = ("reason", "transport", "model", "peer", "detail")
+def _last_requests(journal: Path | None) -> dict[str, _Asked]:
+    """What each MAC asked for last, by the journal's files; a line that is cut short is passed over."""
+    last: dict[str, _Asked] = {}
     try:
         for record in read_journal(journal) if journal is not None else ():
             if record.get("mac"):
-                row = {key: record.get(key, "") for key in keys}
-                last[str(record["mac"])] = {"last": record.get("at", "")} | row
+                row = {key: record.get(key, "") for key in ("reason", "model", "peer", "detail")}
+                asked = last.setdefault(str(record["mac"]), _Asked())
+                asked.newest = {"last": record.get("at", "")} | row
+                if record.get("transport") == "pnp":
+                    asked.by_pnp = row
     except OSError as error:
         click.echo(f"the journal cannot be read: {error}", err=True)
     return last

@@ -123,6 +123,21 @@ def test_phones_reads_the_older_parts_of_the_journal_too(site: Site) -> None:
     assert last == {MAC: 2.0, "001565000002": 3.0}
 
 
+def test_phones_shows_who_looked_for_a_server_and_then_asked_otherwise(site: Site) -> None:
+    site.ext["journal"] = "journal.log"
+    site.configure()
+    unknown = {"mac": "0c383e000001", "reason": "mac-unknown"}
+    records = (
+        {"at": 1.0, **unknown, "transport": "pnp", "model": "X4", "peer": "192.0.2.7", "detail": "fanvil X4"},
+        {"at": 2.0, **unknown, "transport": "tftp", "peer": "192.0.2.7"},
+        {"at": 3.0, "mac": "0c383e000002", "reason": "mac-unknown", "transport": "tftp"},
+    )
+    (site.root / "journal.log").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    _, output = run(site, "phones", "--json")
+    (row,) = [row for row in json.loads(output)["phones"] if row["state"] == "discovered"]
+    assert (row["mac"], row["model"], row["detail"], row["last"]) == ("0c383e000001", "X4", "fanvil X4", 2.0)
+
+
 def test_phones_without_its_journal_says_so_and_lists_the_rest(site: Site) -> None:
     site.ext["journal"] = "journal.log"
     site.configure()
