@@ -207,9 +207,9 @@ class Server(ABC):
             self._shared = self.database()
         return run(emptied(self._shared))
 
-    def database(self, *, schema: bool = True) -> SqlDatabase:
+    def database(self, *, schema: bool = True, name: str | None = None) -> SqlDatabase:
         """A new database, with the tables of era_ap unless ``schema`` is False."""
-        name = f"test{next(self._numbers)}"
+        name = name or f"test{next(self._numbers)}"
         self.create(name)
         settings = SqlDatabase(
             SqlAddress(self.kind, name, "127.0.0.1", self.port, None, "owner", PASSWORD), poll_seconds=0.2
@@ -265,7 +265,9 @@ class PostgreSql(Server):
     def administer(self, *statements: str, database: str = "postgres") -> str:
         words = [word for statement in statements for word in ("-c", statement)]
         where = ["-h", str(self.folder), "-p", str(self.port), "-U", "postgres", "-d", database]
-        return self.run(str(self.programs / "psql"), "-X", "-At", "-v", "ON_ERROR_STOP=1", *where, *words).stdout
+        return self.run(
+            str(self.programs / "psql"), "-X", "-At", "-v", "ON_ERROR_STOP=1", *where, *words
+        ).stdout
 
     def create(self, name: str) -> None:
         if not self.administer("SELECT 1 FROM pg_roles WHERE rolname = 'owner'"):

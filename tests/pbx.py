@@ -25,9 +25,9 @@ BOOL_VALUES = "0 1 off on false true no yes"
 class Pbx:
     """The database of a switch on a server of the test run."""
 
-    def __init__(self, server: Server, system: str) -> None:
+    def __init__(self, server: Server, system: str, name: str | None = None) -> None:
         self.server = server
-        self.owner = server.database(schema=False)
+        self.owner = server.database(schema=False, name=name)
         self.user = f"reader_{uuid.uuid4().hex[:8]}"  # users belong to all databases of a server
         self._types: dict[str, str] = {}
         self._waiting: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -9,15 +10,19 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from sqlalchemy import text
 
+from era_ap.directory.sql_database import Database
 from tests.conftest import Site
 from tests.databases import MariaDb, PostgreSql, Server
 from tests.functional.test_daemon import NAME, WHOLE, eventually, fetch
+from tests.pbx import Pbx
 
 if TYPE_CHECKING:
     from tests.functional.conftest import Process
@@ -25,13 +30,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.functional
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "sql"
-ROLES = ("era_ap_daemon", "era_ap_editor", "era_ap_owner")
+SYSTEMS = ("fusionpbx", "asterisk", "kamailio")
+ROLES = ("era_ap_daemon", "era_ap_editor", "era_ap_owner", "era_ap_reader")
 
 
 def blocks(guide: str, heading: str) -> list[str]:
     """The literal blocks of a section."""
-    text = (FOLDER / guide).read_text("utf-8")
-    after = text.partition(f"{heading}\n{'-' * len(heading)}\n")[2]
+    written = (FOLDER / guide).read_text("utf-8")
+    after = written.partition(f"{heading}\n{'-' * len(heading)}\n")[2]
     section = re.split(r"^.+\n-{3,}$", after, flags=re.M)[0]
     return [textwrap.dedent(block) for block in re.findall(r"::\n\n((?:    .*\n|\n)+)", section)]
 
@@ -69,11 +75,12 @@ class Administrator:
 def administered(request: pytest.FixtureRequest, site: Site) -> Iterator[tuple[Server, Administrator]]:
     """A server without any of the guide's names, before and after."""
     server: Server = request.getfixturevalue(request.param)
-    for file in FOLDER.glob("era_ap_*.sql"):
+    for file in FOLDER.glob("*.sql"):
         shutil.copy(file, site.root)
     yield server, Administrator(server, site.root)
     force = " WITH (FORCE)" if isinstance(server, PostgreSql) else ""
-    server.administer(f"DROP DATABASE IF EXISTS era_ap{force}")
+    for database in ("era_ap", *SYSTEMS):
+        server.administer(f"DROP DATABASE IF EXISTS {database}{force}")
     where = "@'%'" if isinstance(server, MariaDb) else ""
     for role in ROLES:
         server.administer(f"DROP {'USER' if where else 'ROLE'} IF EXISTS {role}{where}")
@@ -131,3 +138,42 @@ def test_the_guide_to_mariadb(
     passwords(site, owner="a long one", daemon="change me", editor="change me too")
     administrator.type("\n".join([*copies[:2], commands, *copies[-2:]]))
     serves(site, daemon)
+
+
+@pytest.mark.parametrize(
+    ("system", "administered"),
+    [
+        ("fusionpbx", "postgresql"),
+        ("asterisk", "postgresql"),
+        ("asterisk", "mariadb"),
+        ("kamailio", "postgresql"),
+        ("kamailio", "mariadb"),
+    ],
+    indirect=["administered"],
+)
+def test_the_scripts_for_switches_as_their_first_lines_say(
+    system: str, administered: tuple[Server, Administrator]
+) -> None:
+    server, administrator = administered
+    is_mariadb = isinstance(server, MariaDb)
+    kind = "mariadb" if is_mariadb else "postgresql"
+    script = f"{system}_reader.sql" if system == "fusionpbx" else f"{system}_{kind}_reader.sql"
+    pbx = Pbx(server, system, name=system)
+    if system != "fusionpbx":
+        program = f"mariadb {system}" if is_mariadb else f"psql -d {system} -v ON_ERROR_STOP=1"
+        administrator.type(f"{program} < phones.sql")
+    (command,) = re.findall(r"^--   (.*)$", (FOLDER / script).read_text("utf-8"), re.M)
+    administrator.type(command.replace("psql", "psql -v ON_ERROR_STOP=1"))
+    queries = yaml.safe_load((FOLDER / script.replace("_reader.sql", ".yml")).read_text("utf-8"))
+    password = "change me" if is_mariadb else "a long one"
+    address = replace(pbx.owner.address, user="era_ap_reader", password=password)
+
+    async def ask() -> None:
+        database = Database(replace(pbx.owner, address=address))
+        async with database.session() as session:
+            for name, query in queries.items():
+                parameters = {"domain": "pbx.example.com"} if ":domain" in query else None
+                assert name == "changed" or not await session.rows(text(query), parameters)
+        await database.close()
+
+    asyncio.run(ask())
