@@ -57,6 +57,9 @@ class StaticFile:
     path: str
     stamp: Stamp
 
+    def __hash__(self) -> int:
+        return hash(self.path)  # at no cost; each request for a file looks it up twice
+
     @property
     def size(self) -> int:
         """Bytes."""
