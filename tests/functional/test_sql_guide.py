@@ -177,3 +177,12 @@ def test_the_scripts_for_switches_as_their_first_lines_say(
         await database.close()
 
     asyncio.run(ask())
+
+
+def test_the_debian_package_has_the_guide_and_the_queries() -> None:
+    debian = FOLDER.parent / "debian"
+    assert "deploy/sql" in (debian / "era-ap.examples").read_text().split()
+    ready = sorted(path.name for path in FOLDER.glob("*.yml"))
+    assert (debian / "era-ap.links").read_text().splitlines() == [
+        f"usr/lib/era-ap/era_ap/data/sql/{name} usr/share/doc/era-ap/examples/sql/{name}" for name in ready
+    ]
