@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import load, report
-from .cases import CASES, OURS, PHONES, TARGETS, TWICE, Case
+from .cases import CASES, HTTP_PEERS, OURS, PHONES, TARGETS, TWICE, Case
 from .judge import judge
 from .load import Figure
 from .processes import SERVER_CORE, Server
@@ -96,14 +96,14 @@ class Comparison:
         body = self._place.site / "body"
         if not number:
             body.write_bytes(os.urandom(12 << 10))
-            for name in ("starlette", "twisted.web"):
+            for name in HTTP_PEERS:
                 try:
                     servers[name] = stack.enter_context(http_peer(name, self._place, body))
                 except MissingError as missing:
                     print(f"left out: {missing}", file=sys.stderr)
         mine = servers[OURS]
         web = {OURS: Server(OURS, port, mine.pids, mine.group)}
-        web |= {name: servers[name] for name in ("starlette", "twisted.web") if name in servers}
+        web |= {name: servers[name] for name in HTTP_PEERS if name in servers}
         for key in self._http:
             for name, server in web.items():
                 if name == OURS:

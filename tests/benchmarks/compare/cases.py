@@ -17,6 +17,7 @@ FIRST_MAC = 0x001565000000
 OURS = "era_ap"
 TWICE = "era_ap twice"
 EVERY_PEER = ("dnsmasq", "atftpd", "tftpd-hpa", "tftpy", "py3tftp", "fbtftp", "ctftp")
+HTTP_PEERS = ("starlette", "twisted.web", "nginx")
 GOOD_PEERS = ("dnsmasq", "atftpd", "tftpd-hpa", "tftpy", "py3tftp")
 
 

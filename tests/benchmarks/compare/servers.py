@@ -122,8 +122,11 @@ def tftp_peer(name: str, place: Place) -> Iterator[Server]:
 def http_peer(name: str, place: Place, body: Path) -> Iterator[Server]:
     """An HTTP server that has only one body."""
     port = free_port(socket.SOCK_STREAM)
-    script = {"starlette": "run_starlette.py", "twisted.web": "run_twisted_web.py"}[name]
-    command = [_python(place, name.split(".")[0]), str(PEERS / script), str(body), str(port)]
+    if name == "nginx":
+        command = _nginx(place, body, port)
+    else:
+        script = {"starlette": "run_starlette.py", "twisted.web": "run_twisted_web.py"}[name]
+        command = [_python(place, name.split(".")[0]), str(PEERS / script), str(body), str(port)]
     with _started(name, command, port, wait_for_http) as server:
         yield server
 
@@ -155,6 +158,25 @@ def _python(place: Place, module: str) -> str:
     if place.python is None or not list(place.python.parent.parent.glob(f"lib/*/site-packages/{module}")):
         raise MissingError(f"{module} is not in the peers' environment: see README.rst beside this script")
     return str(place.python)
+
+
+_NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log /dev/null; events {{ worker_connections 1024; }}
+http {{
+    access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+    server {{ listen 127.0.0.1:{port}; root {body.parent}; location / {{ try_files /{body.name} =404; }} }}
+}}
+"""
+
+
+def _nginx(place: Place, body: Path, port: int) -> list[str]:
+    folder = place.tools / "nginx"
+    folder.mkdir(exist_ok=True)
+    config = folder / "nginx.conf"
+    config.write_text(_NGINX.format(folder=folder, body=body, port=port))
+    return [_binary("nginx", "nginx-light"), "-p", str(folder), "-c", str(config), "-e", "/dev/null"]
 
 
 def _dnsmasq(place: Place, port: int) -> list[str]:
