@@ -17,6 +17,8 @@ from typing import Self
 class Outcome(enum.Enum):
     """Class of an answer, with what TFTP (RFC 1350 section 5) and HTTP say for it."""
 
+    __hash__ = object.__hash__  # see Reason
+
     SERVED = (None, "", 200)
     NOT_FOUND = (1, "File not found", 404)
     REFUSED = (2, "Access violation", 403)
@@ -36,6 +38,8 @@ class Outcome(enum.Enum):
 
 class Reason(enum.Enum):
     """Stable code of one outcome; ``value`` is the code itself, as journals, logs and ``explain`` show it."""
+
+    __hash__ = object.__hash__  # Enum's own is Python, and each request looks several things up by its reason
 
     code: str
     outcome: Outcome
