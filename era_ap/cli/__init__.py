@@ -20,6 +20,12 @@ from era_ap.cli.reasons import reasons
 from era_ap.cli.run import run
 
 
+class _Refused(click.ClickException):
+    """Something outside of us is in the way."""
+
+    exit_code = 2
+
+
 class _Commands(click.Group):
     """What the system refuses to a command (a full disk, a missing folder) is one line and exit 2."""
 
@@ -31,9 +37,7 @@ class _Commands(click.Group):
             if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
                 raise
             where = f"{error.filename}: " if error.filename is not None else ""
-            failed = click.ClickException(f"{where}{error.strerror or error}")
-            failed.exit_code = 2
-            raise failed from None
+            raise _Refused(f"{where}{error.strerror or error}") from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
