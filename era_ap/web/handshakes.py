@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TLS_SECONDS: Final = 10.0
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_SECONDS: Final = 1.0
+_AT_ONCE: Final = 64
+"""Connections accepted before others have their turn."""
 
 
 class TlsListener:
@@ -78,7 +80,7 @@ class TlsListener:
             task.cancel()
 
     def _accept(self) -> None:
-        for _ in range(BACKLOG):
+        for _ in range(_AT_ONCE):
             try:
                 sock, peer = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
