@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from era_ap.web.listening import BACKLOG
@@ -26,6 +27,15 @@ _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUF
 _PAUSE_SECONDS: Final = 1.0
 _AT_ONCE: Final = 64
 """Connections accepted before others have their turn."""
+
+
+@dataclass(slots=True)
+class _Handshake:
+    """``has_begun``: the socket is the event loop's from then on, to close as well."""
+
+    sock: socket.socket
+    address: str
+    has_begun: bool = False
 
 
 class TlsListener:
@@ -47,7 +57,7 @@ class TlsListener:
         self._make = make
         self._policy = policy
         self._loop = asyncio.get_running_loop()
-        self._under_way: dict[asyncio.Task[None], str] = {}
+        self._under_way: dict[asyncio.Task[None], _Handshake] = {}
         self._of: dict[str, dict[asyncio.Task[None], None]] = {}
         self._waiting: asyncio.TimerHandle | None = None
         self._is_serving = False
@@ -105,8 +115,9 @@ class TlsListener:
             self._end(next(iter(same)))
         elif len(self._under_way) >= policy.connections:
             self._end(next(iter(self._under_way)))
-        task = self._loop.create_task(self._shake_hands(sock))
-        self._under_way[task] = address
+        one = _Handshake(sock, address)
+        task = self._loop.create_task(self._shake_hands(one))
+        self._under_way[task] = one
         self._of.setdefault(address, {})[task] = None
         task.add_done_callback(self._forget)
 
@@ -115,19 +126,18 @@ class TlsListener:
         task.cancel()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        address = self._under_way.pop(task, None)
-        if address is not None:
-            self._of[address].pop(task)
-            if not self._of[address]:
-                del self._of[address]
+        one = self._under_way.pop(task, None)
+        if one is None:
+            return
+        self._of[one.address].pop(task)
+        if not self._of[one.address]:
+            del self._of[one.address]
+        if not one.has_begun:
+            one.sock.close()
 
-    async def _shake_hands(self, sock: socket.socket) -> None:
-        try:
-            with contextlib.suppress(OSError):  # ssl.SSLError is one; so are an end and a time-out
-                await self._loop.connect_accepted_socket(
-                    self._make, sock, ssl=self._context, ssl_handshake_timeout=TLS_SECONDS
-                )
-                return
-        except asyncio.CancelledError:
-            pass
-        sock.close()
+    async def _shake_hands(self, one: _Handshake) -> None:
+        one.has_begun = True
+        with contextlib.suppress(OSError):  # ssl.SSLError is one; so are an end and a time-out
+            await self._loop.connect_accepted_socket(
+                self._make, one.sock, ssl=self._context, ssl_handshake_timeout=TLS_SECONDS
+            )
