@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 
 from era_ap.errors import Problem, Reason, Severity
 
@@ -16,6 +17,7 @@ MAC_ZERO = "000000000000"
 MAX_DEPTH = 30
 """Levels of objects and lists in a document; the JSON of MariaDB has room for one more."""
 
+_DOMAIN_LENGTH = 253
 _SEPARATORS = re.compile(r"[\W_]+")
 _MAC = re.compile(r"[0-9a-fA-F]{12}")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
@@ -33,8 +35,13 @@ def parse_mac(text: str) -> str | None:
 
 def parse_domain(text: str) -> str | None:
     """``text`` as a lower-case domain name, None if it is none (RFC 1123 section 2.1, ``_`` allowed)."""
+    return _domain_name(text) if len(text) <= _DOMAIN_LENGTH else None
+
+
+@lru_cache(maxsize=4096)  # the accounts of a domain ask one after the other
+def _domain_name(text: str) -> str | None:
     name = text.lower()
-    fits = len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split("."))
+    fits = len(name) <= _DOMAIN_LENGTH and all(_LABEL.fullmatch(label) for label in name.split("."))
     return name if fits else None
 
 
