@@ -319,26 +319,48 @@ def send_segmented(sock: socket.SocketType, datagrams: Sequence[bytes]) -> bool:
 SHARED: Final = (socket.SO_REUSEPORT,)
 
 
-def sharing(address: str, port: int, *, beside: bool) -> tuple[tuple[int, ...], bool]:
-    """The socket options to bind a port with that instances share, and whether another one has it already.
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """The ``options`` of sockets on a port that instances share, and whether ``others`` have it already.
+
+    ``caught``: what came to our socket instead of theirs while that was tried.
+    """
+
+    options: tuple[int, ...]
+    others: bool = False
+    caught: tuple[tuple[bytes, Peer, Local], ...] = ()
+
+
+def sharing(address: str, port: int, *, beside: bool) -> Sharing:
+    """How to bind a port that instances share.
 
     ``beside``: transfers have sockets of their own on the port, of other instances too; a stranger that says
     SO_REUSEADDR is not told from these. Raises OSError if the port is somebody's who does not share it.
     """
     if not port:
-        return (), False  # a port that the kernel chooses is to be nobody else's
-    attempts = [((), False), (SHARED, True)]
-    if beside:
-        attempts.append(((socket.SO_REUSEADDR, socket.SO_REUSEPORT), True))
-    for number, (options, others) in enumerate(attempts, 1):
+        return Sharing(())  # a port that the kernel chooses is to be nobody else's
+    with_peers = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+    attempts = ((), SHARED, with_peers) if beside else ((), SHARED)
+    for options in attempts:
         try:
-            _bound(address, port, options).close()
+            probe = Listener(address, port, options=options)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or number == len(attempts):
+            if error.errno != errno.EADDRINUSE or options == attempts[-1]:
                 raise
         else:
-            return options or SHARED, others
+            # Where nobody has such a socket at this moment, somebody may have one at the next.
+            return Sharing(with_peers if beside else SHARED, bool(options), _rest(probe))
     raise AssertionError("one of the attempts succeeds or raises")
+
+
+def _rest(listener: Listener) -> tuple[tuple[bytes, Peer, Local], ...]:
+    """Close a socket without losing what came to it."""
+    caught = []
+    if listener.withdraw():
+        while (got := listener.receive(_CAUGHT_ROOM)) is not None:
+            caught.append(got)
+    listener.close()
+    return tuple(caught)
 
 
 def _bound(address: str, port: int, options: Sequence[int]) -> socket.socket:

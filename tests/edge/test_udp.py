@@ -17,6 +17,7 @@ from era_ap.udp import (
     Hub,
     Listener,
     Local,
+    Sharing,
     connected,
     enlarge_receive_buffer,
     path_limit,
@@ -86,9 +87,9 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 def test_a_port_is_shared_only_where_both_want_it() -> None:
     port = free_port()
-    assert sharing("127.0.0.1", port, beside=False) == (SHARED, False)
+    assert sharing("127.0.0.1", port, beside=False) == Sharing(SHARED, others=False)
     first = Listener("127.0.0.1", port, options=SHARED)
-    assert sharing("127.0.0.1", port, beside=False) == (SHARED, True)
+    assert sharing("127.0.0.1", port, beside=False) == Sharing(SHARED, others=True)
     second = Listener("127.0.0.1", port, options=SHARED)
     second.close()
     with pytest.raises(OSError) as caught:
@@ -107,7 +108,7 @@ def test_a_strangers_port_is_not_shared(beside: bool) -> None:
 
 
 def test_a_port_that_the_kernel_chooses_is_nobody_elses() -> None:
-    assert sharing("127.0.0.1", 0, beside=True) == ((), False)
+    assert sharing("127.0.0.1", 0, beside=True) == Sharing(())
 
 
 def test_another_instances_transfers_on_the_port_are_told_apart(sockets: list[socket.socket]) -> None:
@@ -116,11 +117,43 @@ def test_another_instances_transfers_on_the_port_are_told_apart(sockets: list[so
     first.share()
     phone = client(sockets, "127.0.0.1")
     sock, _ = first.beside(phone.getsockname(), Local("127.0.0.1", 0))
-    options, others = sharing("127.0.0.1", port, beside=True)
-    assert others
-    second = Listener("127.0.0.1", port, options=options)
+    found = sharing("127.0.0.1", port, beside=True)
+    assert found.others
+    second = Listener("127.0.0.1", port, options=found.options)
     for each in (first, second, sock):
         each.close()
+
+
+def test_a_transfer_that_begins_after_the_port_was_tried_keeps_nobody_out(
+    sockets: list[socket.socket],
+) -> None:
+    port = free_port()
+    first = Listener("127.0.0.1", port, options=SHARED)
+    first.share()
+    found = sharing("127.0.0.1", port, beside=True)
+    sock, _ = first.beside(client(sockets, "127.0.0.1").getsockname(), Local("127.0.0.1", 0))
+    second = Listener("127.0.0.1", port, options=found.options)
+    for each in (first, second, sock):
+        each.close()
+
+
+def test_what_comes_while_a_port_is_tried_is_not_lost(
+    sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    first = Listener("127.0.0.1", port, options=SHARED)
+    withdraw = Listener.withdraw
+
+    def busy(listener: Listener) -> bool:
+        for _ in range(50):
+            client(sockets, "127.0.0.1").sendto(b"x", ("127.0.0.1", port))
+        return withdraw(listener)
+
+    monkeypatch.setattr(Listener, "withdraw", busy)
+    found = sharing("127.0.0.1", port, beside=False)
+    assert found.caught
+    assert len(found.caught) + len(read_all(first)) == 50
+    first.close()
 
 
 def read_all(listener: Listener) -> list[bytes]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from era_ap.udp import Hub, Local, Peer
+    from era_ap.udp import Hub, Local, Peer, Sharing
 
     Take = Callable[[bytes, Peer, Local, Listener, float], None]
 
@@ -32,7 +32,7 @@ class MainSockets:
         self._take = take
         self._after_turn = after_turn
         self._listeners: list[Listener] = []
-        self._joining: list[tuple[str, int, tuple[int, ...]]] = []
+        self._joining: list[tuple[str, int, Sharing]] = []
         self._unread: set[Listener] = set()
         self._with_peers = False
 
@@ -43,16 +43,19 @@ class MainSockets:
         """
         if sock is not None:
             return self._add(Listener(address, port, sock=sock))
-        options, others = sharing(address, port, beside=self._with_peers)
-        if others:
-            self._joining.append((address, port, options))
+        found = sharing(address, port, beside=self._with_peers)
+        if found.others:
+            self._joining.append((address, port, found))
             return (address, port)
-        return self._add(Listener(address, port, options=options))
+        return self._add(Listener(address, port, options=found.options))
 
-    def join(self) -> None:
+    def join(self, now: float) -> None:
         """Share the ports of other instances. Raises OSError."""
-        for address, port, options in self._joining:
-            self._add(Listener(address, port, options=options))
+        for address, port, found in self._joining:
+            listener = Listener(address, port, options=found.options)
+            self._add(listener)
+            for datagram in found.caught:
+                self._take(*datagram, listener, now)
         self._joining.clear()
 
     def share(self, with_peers: bool) -> None:

@@ -150,7 +150,7 @@ class TftpServer:
 
         Raises OSError if a port that could be shared cannot be any more.
         """
-        self._main.join()
+        self._main.join(self._clock())
         self._reactor.addReader(self.hub)
 
     def replace(self, policy: Policy, admission: Admission | None = None) -> None:
