@@ -69,7 +69,7 @@ class Process:
 
     def wait_ready(self) -> Process:
         self.wait(lambda: "READY=1" in self.told or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log
+        assert self.process.poll() is None, "\n".join(map(str, self.log[-20:]))
         return self
 
     def wait_log(self, event: str, **fields: object) -> dict[str, object]:
