@@ -154,7 +154,9 @@ class Server(ABC):
                 start_new_session=True,
             )
         self._guard = subprocess.Popen(
-            ["sh", "-c", _GUARD, str(self._process.pid), str(self.folder)], stdin=subprocess.PIPE
+            ["sh", "-c", _GUARD, str(self._process.pid), str(self.folder)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # what ends all of the run, such as timeout(1), must not end its guard
         )
         wait_for(self._answers)
 
