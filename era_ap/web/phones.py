@@ -121,7 +121,7 @@ class PhoneApp:
 
     async def _open(self, request: FileRequest) -> Reply:
         reply = self._around.opener.open(request)
-        if not isinstance(reply, Awaitable):
+        if isinstance(reply, Content) or not isinstance(reply, Awaitable):
             return reply
         promise = reply.asFuture(asyncio.get_running_loop()) if isinstance(reply, Deferred) else reply
         try:

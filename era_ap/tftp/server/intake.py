@@ -127,7 +127,7 @@ class Intake:
         reply = self._opener.open(asked.request)
         if isinstance(reply, Refusal):
             self._answers.refuse_reply(asked, reply, now)
-        elif isinstance(reply, Awaitable):
+        elif not isinstance(reply, Content) and isinstance(reply, Awaitable):
             self._wait(asked, promise(reply), self._opened, _close)
         else:
             self._starter.start_read(asked, reply, self.policy, now)
