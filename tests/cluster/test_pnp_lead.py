@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not()),
 ]
 
-REPETITIONS = 20 if os.environ.get("ERA_AP_SLOW") else 2
+REPETITIONS = 20 if os.environ.get("ERA_AP_SLOW") else 1
 STANDBYS = INSTANCES[1:]
 BUSY_SECONDS = 1.0
 """What a machine that does much else may add to a figure."""

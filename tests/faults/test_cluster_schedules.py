@@ -176,25 +176,26 @@ def broken(rule: Callable[[Patch], None]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "favour"),
+    ("rule", "favour", "first"),
     [
-        (longer_lease, ("expire", "cut")),
-        (impatient_successor, ("expire", "cut")),
-        (heartbeat_by_reading, ("stale",)),
-        (acting_while_handing_over, ("unfit", "stale")),
-        (anybody_takes_over, ("isolate", "cut", "twin")),
-        (forgetful_promise, ("isolate",)),
-        (majority_is_enough, ("isolate", "cut")),
-        (leader_by_name, ("twin",)),
-        (trust_in_an_empty_zookeeper, ("wipe",)),
+        (longer_lease, ("expire", "cut"), 24),
+        (impatient_successor, ("expire", "cut"), 1),
+        (heartbeat_by_reading, ("stale",), 0),
+        (acting_while_handing_over, ("unfit", "stale"), 92),
+        (anybody_takes_over, ("isolate", "cut", "twin"), 22),
+        (forgetful_promise, ("isolate",), 0),
+        (majority_is_enough, ("isolate", "cut"), 109),
+        (leader_by_name, ("twin",), 1),
+        (trust_in_an_empty_zookeeper, ("wipe",), 15),
     ],
 )
 def test_with_a_rule_broken_two_act_at_one_time(
-    rule: Callable[[Patch], None], favour: tuple[str, ...]
+    rule: Callable[[Patch], None], favour: tuple[str, ...], first: int
 ) -> None:
+    """The search begins at the schedule that showed it when this was written."""
     with broken(rule):
-        for seed in range(SEARCHED):
-            world, faults = world_of(seed, favour)
+        for number in range(SEARCHED):
+            world, faults = world_of((first + number) % SEARCHED, favour)
             world.run_until(6.0)
             faults.until(80.0)
             if world.broken:

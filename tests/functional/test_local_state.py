@@ -274,10 +274,10 @@ def test_a_damaged_file_is_not_served(site: Site, daemon: Start) -> None:
     assert fetch_error(process.port, NAME) == UNAVAILABLE
 
 
-KILLS = 50
+KILLS = 50 if os.environ.get("ERA_AP_SLOW") else 12
 
 
-def test_fifty_kills_while_it_writes_never_leave_a_bad_state(tmp_path: Path) -> None:
+def test_kills_while_it_writes_never_leave_a_bad_state(tmp_path: Path) -> None:
     """Each transaction gives 100 accounts, the cursor and a named row the same number; so must each state."""
     rng = random.Random(5)
     folder = tmp_path / "state"
