@@ -7,6 +7,8 @@ site configuration.
 from __future__ import annotations
 
 import errno
+import os
+import sys
 
 import click
 
@@ -32,12 +34,24 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; a defect of the daemon keeps its traceback."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                _flush()
         except OSError as error:
             if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
                 raise
             where = f"{error.filename}: " if error.filename is not None else ""
             raise _Refused(f"{where}{error.strerror or error}") from None
+
+
+def _flush() -> None:
+    """Learn now whether the output is taken; at the end of the process nobody would hear of it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody tries the rest again
+        raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
