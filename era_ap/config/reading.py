@@ -6,6 +6,7 @@ fault, so that the cross checks (``checks``) can run beside its own problems.
 
 from __future__ import annotations
 
+import difflib
 from ipaddress import ip_address
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -149,6 +150,10 @@ class RoleReader:
         if isinstance(roletype, str) and roletype not in _READ and roletype.lower() in _READ:
             self._findings.add((*at, "roletype"), f"must be '{roletype.lower()}', found {shown(roletype)}")
             roletype = roletype.lower()
+        if "roletype" not in value:
+            for key in difflib.get_close_matches("roletype", map(str, value), n=1):
+                sentence = "unknown key; did you mean 'roletype'?"
+                self._findings.add((*at, key), sentence, Reason.CONFIG_UNKNOWN_KEY)
         if roletype == "ap":
             self._read_ap(at, value)
         elif roletype == "sg":

@@ -378,6 +378,7 @@ ROLES = [
     (SG1.replace("sg1", "ap1"), "roles[1].name", "'ap1' is already the name of roles[0]"),
     ("- {name: x, roletype: other}\n- {name: x, roletype: other}\n", "roles[2].name", "name of roles[1]"),
     ("- {name: ap2, iface: eth0, group: 1, order: 9}\n", "roles[1].roletype", "is required and missing"),
+    (ap("").replace("roletype", "roltype"), "roles[1].roltype", "unknown key; did you mean 'roletype'?"),
     (ap("").replace("roletype: ap", "roletype: AP"), "roles[1].roletype", "must be 'ap', found 'AP'"),
     (ap("").replace("iface: eth0, ", ""), "roles[1].iface", "is required and missing"),
     (ap("").replace("eth0", "eth9"), "roles[1].iface", "(did you mean 'eth0'?), found 'eth9'"),
