@@ -10,14 +10,24 @@ from tests.cluster import ensemble
 from tests.cluster.ensemble import RealEnsemble
 from tests.functional.conftest import daemon
 
-__all__ = ["daemon", "servers"]
+__all__ = ["daemon", "own_servers", "servers"]
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEnsemble]:
     """Three servers on loopback that serve; each test has a chroot of its own and leaves all running."""
+    yield from _ensemble(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEnsemble]:
+    """An ensemble that the tests of a module may break, and mend."""
+    yield from _ensemble(tmp_path_factory)
+
+
+def _ensemble(folders: pytest.TempPathFactory) -> Iterator[RealEnsemble]:
     why = ensemble.why_not()
     if why:
         pytest.skip(why)
-    with ensemble.running(tmp_path_factory.mktemp("ensemble")) as running:
+    with ensemble.running(folders.mktemp("ensemble")) as running:
         yield running

@@ -10,10 +10,9 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import pytest
 import structlog
 
 from era_ap.cluster.contract import SessionState
@@ -22,7 +21,6 @@ from era_ap.cluster.failsafe import Answer, Ask
 from era_ap.cluster.responsibility import Share, divide
 from era_ap.cluster.situation import Policy
 from era_ap.cluster.view import Member
-from tests.cluster import ensemble
 from tests.cluster.clients import RealClient, RealHarness
 from tests.cluster.ensemble import RealEnsemble
 
@@ -102,16 +100,6 @@ def run(servers: RealEnsemble, test: Callable[[Site], Awaitable[None]], members:
                 await harness.close()
 
     asyncio.run(whole())
-
-
-@pytest.fixture(scope="module")
-def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEnsemble]:
-    """An ensemble that these tests may break, and mend."""
-    why = ensemble.why_not()
-    if why:
-        pytest.skip(why)
-    with ensemble.running(tmp_path_factory.mktemp("ensemble")) as running:
-        yield running
 
 
 def test_an_orderly_stop_hands_over_at_once(servers: RealEnsemble) -> None:
