@@ -64,6 +64,7 @@ class Machine:
         "_deadline",
         "_events",
         "_out",
+        "_steady_until",
         "_timing",
         "answered",
         "blocks",
@@ -78,6 +79,7 @@ class Machine:
         self._deadline = math.inf
         self._events: list[Event] = []
         self._out: Sequence[bytes] = NO_DATAGRAMS
+        self._steady_until = 0  # up to this block ``step`` goes on
         self.answered = False
         self.blocks = 0
         self.eventful = False
@@ -92,6 +94,13 @@ class Machine:
         outcome = reason.outcome
         self._finish(reason)
         self._out = (format_error(outcome.tftp_code or 0, outcome.tftp_text),)
+
+    def step(self, data: bytes, now: float) -> bytes | None:
+        """The datagram to send for what came from the peer, where all goes its usual way.
+
+        None where it does not, or nothing is to be sent: nothing has changed, ``receive_datagram`` takes it.
+        """
+        return None
 
     def next_deadline(self) -> float:
         """When ``handle_timer`` is due; infinity where only the edge can go on, ``OVER`` after the end."""
@@ -128,5 +137,6 @@ class Machine:
     def _finish(self, reason: Reason, error: Error | None = None) -> None:
         if self._deadline != OVER:
             self._deadline = OVER
+            self._steady_until = 0
             self._out = NO_DATAGRAMS
             self._emit(Finished(reason, error))

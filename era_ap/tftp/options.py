@@ -8,6 +8,7 @@ and values out of range are left out of the OACK, never an error.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ MIN_BLKSIZE: Final = 8
 MAX_BLKSIZE: Final = 65464
 MAX_WINDOWSIZE: Final = 65535
 MAX_TIMEOUT: Final = 255
+_REMEMBERED: Final = 512
+"""Phones of a model ask alike: what was said last is known still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,7 @@ DEFAULTS: Final = Agreed()
 
 def read_wish(options: Mapping[str, str]) -> Wish:
     """Pick the known options with usable values; ``options`` has lower-case names."""
-    if not options:
-        return NOTHING
-    return Wish(
-        blksize=_number(options.get("blksize"), MIN_BLKSIZE, MAX_BLKSIZE),
-        timeout=_number(options.get("timeout"), 1, MAX_TIMEOUT),
-        tsize=_number(options.get("tsize"), 0, None),
-        windowsize=_number(options.get("windowsize"), 1, MAX_WINDOWSIZE),
-    )
+    return _wish(tuple(options.items())) if options else NOTHING
 
 
 def negotiate(wish: Wish, policy: OptionPolicy, *, size: int | None, path_limit: int = MAX_BLKSIZE) -> Agreed:
@@ -89,6 +85,22 @@ def negotiate(wish: Wish, policy: OptionPolicy, *, size: int | None, path_limit:
     """
     if wish is NOTHING:
         return DEFAULTS
+    return _agree(wish, policy, size if wish.tsize is not None else None, path_limit)
+
+
+@lru_cache(_REMEMBERED)
+def _wish(options: tuple[tuple[str, str], ...]) -> Wish:
+    given = dict(options)
+    return Wish(
+        blksize=_number(given.get("blksize"), MIN_BLKSIZE, MAX_BLKSIZE),
+        timeout=_number(given.get("timeout"), 1, MAX_TIMEOUT),
+        tsize=_number(given.get("tsize"), 0, None),
+        windowsize=_number(given.get("windowsize"), 1, MAX_WINDOWSIZE),
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _agree(wish: Wish, policy: OptionPolicy, size: int | None, path_limit: int) -> Agreed:
     blksize, windowsize, timeout = DEFAULT_BLKSIZE, 1, None
     acknowledged: list[tuple[str, str]] = []
     if wish.blksize is not None:
@@ -97,13 +109,12 @@ def negotiate(wish: Wish, policy: OptionPolicy, *, size: int | None, path_limit:
     if wish.timeout is not None and wish.timeout <= policy.timeout:
         timeout = wish.timeout
         acknowledged.append(("timeout", str(timeout)))
-    tsize = size if wish.tsize is not None else None
-    if tsize is not None:
-        acknowledged.append(("tsize", str(tsize)))
+    if size is not None:
+        acknowledged.append(("tsize", str(size)))
     if wish.windowsize is not None:
         windowsize = min(wish.windowsize, policy.windowsize)
         acknowledged.append(("windowsize", str(windowsize)))
-    return Agreed(blksize, windowsize, timeout, tsize, tuple(acknowledged))
+    return Agreed(blksize, windowsize, timeout, size, tuple(acknowledged))
 
 
 def _number(value: str | None, low: int, high: int | None) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,8 @@ NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 DATA_HEADERS: Final[tuple[bytes, ...]] = tuple(struct.pack("!HH", 3, n) for n in range(65536))
 """Header of DATA for each 16-bit block number, built once: the hot path only indexes."""
+
+_REMEMBERED: Final = 512
 
 ACKS: Final[tuple[bytes, ...]] = tuple(struct.pack("!HH", 4, n) for n in range(65536))
 """The whole ACK for each 16-bit block number."""
@@ -104,20 +107,25 @@ def parse_request(data: bytes) -> Request | Reason | None:
     name_end = data.find(0, 2)
     if name_end < 0:
         return Reason.MALFORMED
-    mode_end = data.find(0, name_end + 1)
-    if mode_end < 0:
-        mode_end = len(data)
-    mode_text = data[name_end + 1 : mode_end]
-    mode = _MODES.get(mode_text) or _MODES.get(mode_text.lower())
+    rest = _parse_rest(data[name_end + 1 :])
+    if isinstance(rest, Reason):
+        return rest
+    return Request(opcode, text(data[2:name_end]), rest[0], rest[1])
+
+
+@lru_cache(_REMEMBERED)
+def _parse_rest(data: bytes) -> tuple[Mode, Mapping[str, str]] | Reason:
+    """Mode and options, which are the same in all requests of a model's phones."""
+    mode_text, _, options = data.partition(b"\x00")
+    mode = _MODES.get(mode_text.lower())
     if mode is None:
         return Reason.MODE_UNSUPPORTED if mode_text else Reason.MALFORMED
-    options = parse_options(data, mode_end + 1) if len(data) > mode_end + 1 else NO_OPTIONS
-    return Request(opcode, text(data[2:name_end]), mode, options)
+    return mode, parse_options(options) if options else NO_OPTIONS
 
 
-def parse_options(data: bytes, start: int) -> Mapping[str, str]:
-    """Name and value pairs from ``start`` on (RFC 2347); stray NULs and names without a value are skipped."""
-    fields = data[start:].split(b"\x00")
+def parse_options(data: bytes) -> Mapping[str, str]:
+    """Name and value pairs (RFC 2347); stray NULs and names without a value are skipped."""
+    fields = data.split(b"\x00")
     if not fields[-1]:
         fields.pop()
     options: dict[str, str] = {}
@@ -136,7 +144,7 @@ def parse(data: bytes) -> Packet | Reason | None:
     """Any packet; None where it is none, a Reason where it is a request that cannot be served."""
     opcode = int.from_bytes(data[:2], "big")
     if opcode == Opcode.OACK and len(data) > 1:
-        return Oack(parse_options(data, 2))
+        return Oack(parse_options(data[2:]))
     if opcode not in (Opcode.DATA, Opcode.ACK, Opcode.ERROR):
         return parse_request(data)
     if len(data) < 4:
@@ -153,7 +161,8 @@ def format_request(request: Request) -> bytes:
     return head + _strings((request.name, request.mode.value)) + _pairs(request.options.items())
 
 
-def format_oack(options: Iterable[tuple[str, str]]) -> bytes:
+@lru_cache(_REMEMBERED)
+def format_oack(options: tuple[tuple[str, str], ...]) -> bytes:
     """OACK with ``options`` in the given order (RFC 2347)."""
     return b"\x00\x06" + _pairs(options)
 

@@ -93,6 +93,10 @@ class ReadTransfer(Machine):
 
     def receive_datagram(self, data: bytes, now: float) -> None:
         """Take a datagram of the peer; the edge has already checked that it is the peer's."""
+        block = self.step(data, now)
+        if block is not None:
+            self._out = (block,)
+            return
         if data != self._awaited:
             self._receive_other(data, now)
             return
@@ -102,6 +106,25 @@ class ReadTransfer(Machine):
             self.round_trip.unmeasured()
         self._oack = None
         self._progress(self._sent, now)
+
+    def step(self, data: bytes, now: float) -> bytes | None:
+        """The next block for the awaited ACK: all that most blocks of a file in memory ever need."""
+        acked = self._sent
+        if acked >= self._steady_until or data != self._awaited:
+            return None
+        trip = self.round_trip
+        seconds = now - self._sent_at
+        if seconds > trip.negligible:
+            trip.sample(seconds)
+        block = acked + 1
+        size = self._blksize
+        self.blocks = acked
+        self._sent = block
+        self._awaited = ACKS[block & 0xFFFF]
+        self.idle_since = self._sent_at = now
+        self._deadline = now + trip.timeout
+        start = acked * size - self._base
+        return DATA_HEADERS[block & 0xFFFF] + self._buffer[start : start + size]
 
     def receive_piece(self, data: bytes, now: float) -> None:
         """Take the piece that the last ``ReadPiece`` asked for; short only at the end of the file."""
@@ -192,6 +215,7 @@ class ReadTransfer(Machine):
 
     def _advance(self, now: float) -> None:
         """Send the window behind the acknowledged blocks, or ask for the data that it needs."""
+        self._steady_until = 0
         if self._oack is not None:
             self._out, block = (self._oack,), 0
         else:
@@ -202,6 +226,8 @@ class ReadTransfer(Machine):
             if self._window == 1:
                 block = acked + 1
                 self._out = (headers[block & 0xFFFF] + buffer[start : start + size],)
+                if self._complete and self.answered and not self._repeats:
+                    self._steady_until = self._last
             else:
                 block = min(acked + self._window, self._last)
                 offsets = range(start, start + (block - acked) * size, size)

@@ -103,5 +103,5 @@ def test_every_packet_survives_the_way_there_and_back() -> None:
     assert parse(DATA_HEADERS[65535] + b"abc") == Data(65535, b"abc")
     assert parse(ACKS[258]) == Ack(258)
     assert parse(format_error(1, "File not found")) == Error(1, "File not found")
-    assert parse(format_oack([("blksize", "1024")])) == Oack({"blksize": "1024"})
+    assert parse(format_oack((("blksize", "1024"),))) == Oack({"blksize": "1024"})
     assert len(ACKS) == len(DATA_HEADERS) == 65536

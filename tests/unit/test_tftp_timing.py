@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from era_ap.tftp.timing import RoundTrip, Timing
 
@@ -58,3 +62,30 @@ def test_nothing_measured_keeps_the_longer_time_out() -> None:
     trip.back_off()
     trip.unmeasured()
     assert trip.timeout == 0.5
+
+
+@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=20), st.floats(0, 1))
+def test_what_is_negligible_leaves_the_time_out_at_its_floor(samples: list[float], part: float) -> None:
+    trip = RoundTrip(Timing(), None)
+    for seconds in samples:
+        trip.sample(seconds)
+    if trip.negligible > 0 and trip.smoothed is not None:
+        assert trip.timeout == Timing().floor
+        shorter = copy.copy(trip)
+        trip.sample(part * trip.negligible)
+        grew_by_being_shorter = shorter.smoothed is not None and shorter.smoothed > shorter.negligible
+        assert trip.timeout == Timing().floor or grew_by_being_shorter
+
+
+def test_nothing_is_negligible_while_the_time_out_is_not_at_its_floor() -> None:
+    trip = RoundTrip(Timing(), None)
+    assert trip.negligible < 0
+    trip.sample(0.001)
+    assert trip.negligible == pytest.approx(0.01)
+    for disturb in (trip.back_off, trip.unmeasured, lambda: trip.sample(1.0)):
+        trip.negligible = 0.01
+        disturb()
+        assert trip.negligible < 0
+    fixed = RoundTrip(Timing(), 3)
+    fixed.sample(0.001)
+    assert fixed.negligible > 1000, "it needs no measuring at all"

@@ -386,3 +386,40 @@ def test_netascii_in_pieces() -> None:
         transfer.receive_datagram(ack(number), 0.0)
     assert received == b"line\r\n" * 300
     assert transfer.octets == 1800
+
+
+def test_a_step_does_what_the_two_verbs_do() -> None:
+    """The short way and the long way through blocks, losses and repeats lead to the same datagrams."""
+    data = bytes(512 * 40 + 7)
+    short, long = machine(data), machine(data)
+    assert sent(short) == sent(long)
+    stepped = 0
+    for number in range(1, 42):
+        now = number / 100
+        if number % 7 == 0:  # the block is lost once
+            now = short.next_deadline()
+            short.handle_timer(now)
+            long.handle_timer(now)
+            assert sent(short) == sent(long) != []
+        for said in (ack(number - 1), ack(number)):
+            datagram = short.step(said, now)
+            if datagram is None:
+                short.receive_datagram(said, now)
+            stepped += datagram is not None
+            long.receive_datagram(said, now)
+            assert ([datagram] if datagram is not None else sent(short)) == sent(long)
+            assert (short.blocks, short.idle_since) == (long.blocks, long.idle_since)
+            assert short.next_deadline() == long.next_deadline()
+    assert stepped == 41 - 2 - 5, "not the first, not the last, not behind a repeat"
+    assert end_of(short) is end_of(long) is Reason.STATIC
+
+
+def test_a_step_is_nothing_for_what_is_not_the_usual() -> None:
+    transfer = machine(windowsize=2)
+    sent(transfer)
+    assert transfer.step(ack(2), 0.01) is None
+    transfer.receive_datagram(ack(2), 0.01)
+    assert sent(transfer) == [block(3, DATA[1024:])]
+    over = machine()
+    over.fail(Reason.STOPPED)
+    assert over.step(ack(1), 0.01) is None

@@ -67,7 +67,6 @@ class Answers:
             machine.blocks,
             machine.retransmits,
             now - asked.since,
-            machine.round_trip.smoothed,
             session.agreed.acknowledged,
         )
         self._on_end(

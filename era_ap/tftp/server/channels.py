@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import errno
 import random
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from era_ap.tftp.options import MAX_BLKSIZE, MIN_BLKSIZE
-from era_ap.tftp.server.ports import TransferPorts
-from era_ap.udp import connected, path_limit, send_segmented
+from era_ap.tftp.server.ports import OwnPort, TransferPorts
+from era_ap.udp import connected, path_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from socket import SocketType
 
     from era_ap.tftp.options import Wish
     from era_ap.tftp.server.contract import Asked, Policy
@@ -26,42 +24,6 @@ if TYPE_CHECKING:
 
 _HEADER: Final = 4
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class OwnPort:
-    """A connected socket of the transfer's own (RFC 1350 section 4), on a port of its own or on the main one.
-
-    ``send`` and ``receive`` are the socket's: OSError, of which ConnectionRefusedError says that the peer's
-    port is closed.
-    """
-
-    __slots__ = ("_hub", "_offload", "_release", "_sock", "receive", "send")
-    is_shared = False
-
-    def __init__(self, sock: SocketType, hub: Hub, release: Callable[[SocketType, float], None]) -> None:
-        self._sock = sock
-        self._hub = hub
-        self._release = release
-        self._offload = True
-        self.send: Callable[[bytes], object] = sock.send
-        self.receive: Callable[[int], bytes] = sock.recv
-
-    def listen(self, handler: Callable[[float], None]) -> None:
-        """Call ``handler`` when there is something to receive."""
-        self._hub.hand_over(self._sock.fileno(), handler)
-
-    def send_window(self, datagrams: Sequence[bytes]) -> None:
-        """A window in one system call where the path can."""
-        if self._offload and len(datagrams) > 1:
-            self._offload = send_segmented(self._sock, datagrams)
-            if self._offload:
-                return
-        for datagram in datagrams:
-            self.send(datagram)
-
-    def close(self, now: float) -> None:
-        """Give socket and port back."""
-        self._release(self._sock, now)
 
 
 class SharedPort:
@@ -107,7 +69,7 @@ class Channels:
         self._hub = hub
         self._rng = rng
         self._on_caught = on_caught
-        self._ports: dict[tuple[int, Local, range | None], TransferPorts] = {}
+        self._ports: dict[tuple[int, str, int, range | None], TransferPorts] = {}
 
     def open(self, asked: Asked, policy: Policy, wish: Wish) -> tuple[OwnPort | SharedPort, int]:
         """A channel to who asked, and the largest block that the path carries whole. Raises OSError."""
@@ -121,20 +83,12 @@ class Channels:
                     raise
                 limit = self._probe(listener.family, local, peer) if measured else MAX_BLKSIZE
                 return SharedPort(listener, peer, local), limit
-            self._hub.add(sock.fileno(), _nothing)
+            channel = OwnPort(sock, self._hub, lambda channel, _now: channel.destroy())
             for data, other in caught:
                 self._on_caught(data, other, local, listener)
-            release: Callable[[SocketType, float], None] = self._close
         else:
-            ports = self._of(listener.family, local, policy.tid_ports)
-            sock, guard = ports.acquire(peer)
-            release = partial(ports.release, guard)
-        limit = _block(path_limit(sock, listener.family)) if measured else MAX_BLKSIZE
-        return OwnPort(sock, self._hub, release), limit
-
-    def _close(self, sock: SocketType, _now: float) -> None:
-        self._hub.remove(sock.fileno())
-        sock.close()
+            channel = self._of(listener.family, local, policy.tid_ports).acquire(peer)
+        return channel, _block(channel.path_limit(listener.family)) if measured else MAX_BLKSIZE
 
     def close_idle(self, now: float) -> bool:
         """Give back ports without transfers; whether any are left."""
@@ -148,7 +102,7 @@ class Channels:
             ports.close()
 
     def _of(self, family: int, local: Local, choice: range | None) -> TransferPorts:
-        key = (family, local, choice)
+        key = (family, local.address, local.scope, choice)
         ports = self._ports.get(key)
         if ports is None:
             ports = self._ports[key] = TransferPorts(self._hub, family, local, choice, self._rng)
@@ -164,10 +118,6 @@ class Channels:
             return _block(path_limit(sock, family))
         finally:
             sock.close()
-
-
-def _nothing(_now: float) -> None:
-    """The transfer does not listen yet."""
 
 
 def _block(payload: int) -> int:

@@ -63,18 +63,17 @@ class Asked:
         return self.packet.opcode is Opcode.WRQ
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Traffic:
     """What went over the wire in one transfer; times in seconds, ``octets`` as acknowledged by the peer.
 
-    ``agreed`` are the options of the OACK as text; ``round_trip`` is None where nothing could be measured.
+    ``agreed`` are the options of the OACK as text.
     """
 
     octets: int = 0
     blocks: int = 0
     retransmits: int = 0
     duration: float = 0.0
-    round_trip: float | None = None
     agreed: tuple[tuple[str, str], ...] = ()
 
 
@@ -82,7 +81,7 @@ NO_TRAFFIC: Final = Traffic()
 NO_SUBJECT: Final = Subject()
 
 
-@dataclass(slots=True)  # not frozen, which takes twice as long to make: each request has one
+@dataclass(slots=True)  # none of these is frozen, which takes twice as long to make: each request has one
 class TransferReport:
     """The end of one request; ``port`` is the peer's, ``write`` means upload, ``error`` the peer's ERROR."""
 

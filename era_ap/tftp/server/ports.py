@@ -18,9 +18,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from era_ap.tftp.packets import format_error
-from era_ap.udp import Local, Peer, connected, reconnect
+from era_ap.udp import Local, Peer, connected, path_limit, reconnect, send_segmented
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from era_ap.udp import Hub
 
 UNKNOWN_TID: Final = format_error(5, "Unknown transfer ID")
@@ -29,6 +31,63 @@ _SPREAD: Final = 32
 _LOOKS: Final = 8
 _IDLE: Final = 2.0
 _ANSWERS_A_SECOND: Final = 100
+
+
+class OwnPort:
+    """A connected socket of the transfer's own (RFC 1350 section 4), on a port of its own or on the main one.
+
+    ``send`` and ``receive`` are the socket's: OSError, of which ConnectionRefusedError says that the peer's
+    port is closed. Until somebody listens, what comes is dropped. ``release`` gets it back.
+    """
+
+    __slots__ = ("_fileno", "_hub", "_offload", "_release", "_sock", "receive", "send")
+    is_shared = False
+
+    def __init__(self, sock: socket.SocketType, hub: Hub, release: Callable[[OwnPort, float], None]) -> None:
+        self._sock = sock
+        self._fileno = sock.fileno()
+        self._hub = hub
+        self._release = release
+        self._offload = True
+        self.send: Callable[[bytes], object] = sock.send
+        self.receive: Callable[[int], bytes] = sock.recv
+        hub.add(self._fileno, self._discard)
+
+    def connect(self, peer: Peer) -> None:
+        """Serve ``peer`` from now on. Raises OSError."""
+        reconnect(self._sock, peer)
+
+    def listen(self, handler: Callable[[float], None]) -> None:
+        """Call ``handler`` when there is something to receive."""
+        self._hub.hand_over(self._fileno, handler)
+
+    def path_limit(self, family: int) -> int:
+        """Octets of payload that go to the peer unfragmented."""
+        return path_limit(self._sock, family)
+
+    def send_window(self, datagrams: Sequence[bytes]) -> None:
+        """A window in one system call where the path can."""
+        if self._offload and len(datagrams) > 1:
+            self._offload = send_segmented(self._sock, datagrams)
+            if self._offload:
+                return
+        for datagram in datagrams:
+            self.send(datagram)
+
+    def close(self, now: float) -> None:
+        """The transfer is over."""
+        self._hub.hand_over(self._fileno, self._discard)
+        self._release(self, now)
+
+    def destroy(self) -> None:
+        """Give socket and port back to the system."""
+        self._hub.remove(self._fileno)
+        self._sock.close()
+
+    def _discard(self, _now: float) -> None:
+        """A datagram that came after the end of its transfer."""
+        with contextlib.suppress(OSError):
+            self._sock.recv(1)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +99,7 @@ class Guard:
     live: int = 0
     idle_since: float = 0.0
     peers: set[Peer] = field(default_factory=set)
-    spare: list[socket.SocketType] = field(default_factory=list)
+    spare: list[OwnPort] = field(default_factory=list)
 
 
 class TransferPorts:
@@ -57,33 +116,32 @@ class TransferPorts:
         self._answers_left = float(_ANSWERS_A_SECOND)
         self._answered_at = 0.0
 
-    def acquire(self, peer: Peer) -> tuple[socket.SocketType, Guard]:
-        """A socket of the hub, connected to ``peer``; OSError where neither descriptor nor port is left."""
+    def acquire(self, peer: Peer) -> OwnPort:
+        """A socket connected to ``peer``; OSError where neither descriptor nor port is left."""
         guard = self._choose(peer)
         if guard.spare:
-            sock = guard.spare.pop()
+            channel = guard.spare.pop()
             try:
-                reconnect(sock, peer)
+                channel.connect(peer)
             except OSError:
-                self._close(sock)
+                channel.destroy()
                 raise
         else:
             here = self._local.endpoint(self._family, guard.port)
             sock = connected(self._family, here, peer, shared=True)
-            self._hub.add(sock.fileno(), _nothing)
+            channel = OwnPort(sock, self._hub, partial(self._release, guard))
         guard.live += 1
         guard.peers.add(peer)
-        return sock, guard
+        return channel
 
-    def release(self, guard: Guard, sock: socket.SocketType, now: float) -> None:
+    def _release(self, guard: Guard, channel: OwnPort, now: float) -> None:
         """A transfer on this port has ended."""
         guard.live -= 1
         guard.idle_since = now
         if len(guard.peers) < _USES:
-            self._hub.hand_over(sock.fileno(), partial(_discard, sock))
-            guard.spare.append(sock)
+            guard.spare.append(channel)
         else:
-            self._close(sock)
+            channel.destroy()
             if not guard.live:
                 self._drop(guard)
 
@@ -172,20 +230,8 @@ class TransferPorts:
         self._guards.pop(guard.port, None)
         with contextlib.suppress(ValueError):
             self._usable.remove(guard)
-        for sock in (guard.sock, *guard.spare):
-            self._close(sock)
+        for channel in guard.spare:
+            channel.destroy()
         guard.spare.clear()
-
-    def _close(self, sock: socket.SocketType) -> None:
-        self._hub.remove(sock.fileno())
-        sock.close()
-
-
-def _nothing(_now: float) -> None:
-    """The transfer does not listen yet."""
-
-
-def _discard(sock: socket.SocketType, _now: float) -> None:
-    """A datagram that came after the end of its transfer."""
-    with contextlib.suppress(OSError):
-        sock.recv(1)
+        self._hub.remove(guard.sock.fileno())
+        guard.sock.close()

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from era_ap.provisioning.request import Subject
     from era_ap.tftp.machine import Event
     from era_ap.tftp.options import Agreed
-    from era_ap.tftp.server.channels import OwnPort, SharedPort
+    from era_ap.tftp.server.channels import SharedPort
     from era_ap.tftp.server.contract import Asked
+    from era_ap.tftp.server.ports import OwnPort
     from era_ap.tftp.transfer import ReadTransfer
     from era_ap.tftp.upload import WriteTransfer
 
@@ -74,12 +75,17 @@ class Session:
         """The transfer's own socket has a datagram, or an ICMP error."""
         channel = self._channel
         machine = self.machine
+        # Looked up, then called: in one step, the interpreter takes a slot for a method and searches.
+        receive, send = channel.receive, channel.send
         try:
-            machine.receive_datagram(channel.receive(self._room), now)
+            data = receive(self._room)
+            datagram = machine.step(data, now)
+            if datagram is not None:
+                send(datagram)
+                return
+            machine.receive_datagram(data, now)
             out = machine.datagrams_to_send()
-            if len(out) == 1:
-                channel.send(out[0])
-            elif out:
+            if out:
                 channel.send_window(out)
         except ConnectionRefusedError:
             machine.peer_gone()
@@ -115,8 +121,9 @@ class Session:
     def _handle_events(self, now: float) -> None:
         for event in self.machine.events():
             if isinstance(event, Finished):
-                with contextlib.suppress(OSError):
-                    self._channel.send_window(self.machine.datagrams_to_send())
+                if out := self.machine.datagrams_to_send():
+                    with contextlib.suppress(OSError):
+                        self._channel.send_window(out)
                 self._channel.close(now)
                 if self._feeder is not None:
                     self._feeder.close(event)

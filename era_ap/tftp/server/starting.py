@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from era_ap.tftp.machine import Finished
     from era_ap.tftp.options import Agreed, Wish
     from era_ap.tftp.server.answers import Answers
-    from era_ap.tftp.server.channels import Channels, OwnPort, SharedPort
+    from era_ap.tftp.server.channels import Channels, SharedPort
     from era_ap.tftp.server.contract import Asked, OnError, Policy
     from era_ap.tftp.server.feeding import Runner
+    from era_ap.tftp.server.ports import OwnPort
     from era_ap.tftp.server.sessions import Feeder
     from era_ap.tftp.server.table import Table
 

@@ -26,7 +26,7 @@ class Table:
 
     def __init__(self) -> None:
         self._by_peer: dict[Peer, Session] = {}
-        self._by_address: dict[str, dict[Session, None]] = {}
+        self._counts: dict[str, int] = {}  # of sessions by address
         self._unanswered: dict[Session, None] = {}  # oldest first; those that answered are dropped on the way
         self._idle: list[Session] = []  # most idle last
         self._idle_known = False
@@ -43,30 +43,32 @@ class Table:
 
     def add(self, session: Session) -> None:
         """Enter a session; its peer must have none."""
-        self._by_peer[session.asked.peer] = session
-        self._by_address.setdefault(session.asked.peer[0], {})[session] = None
+        peer = session.asked.peer
+        self._by_peer[peer] = session
+        self._counts[peer[0]] = self._counts.get(peer[0], 0) + 1
         self._unanswered[session] = None
 
     def remove(self, session: Session) -> None:
         """Forget a session; nothing happens if it is not here."""
-        if self._by_peer.get(session.asked.peer) is not session:
+        peer = session.asked.peer
+        if self._by_peer.get(peer) is not session:
             return
-        del self._by_peer[session.asked.peer]
+        del self._by_peer[peer]
         self._unanswered.pop(session, None)
-        mates = self._by_address[session.asked.peer[0]]
-        mates.pop(session, None)
-        if not mates:
-            del self._by_address[session.asked.peer[0]]
+        left = self._counts[peer[0]] - 1
+        if left:
+            self._counts[peer[0]] = left
+        else:
+            del self._counts[peer[0]]
 
     def make_room(self, address: str, policy: Policy, now: float) -> bool:
         """Whether one more transfer of ``address`` may run; evicts one that is idle where that helps."""
-        mates = self._by_address.get(address)
-        if mates is not None and len(mates) >= policy.transfers_per_address:
+        if self._counts.get(address, 0) >= policy.transfers_per_address:
             # A whole site behind one address: the last ACKs of some may wait in their own sockets still.
-            for session in tuple(mates):
+            for session in self._of(address):
                 session.readable(now)
-            if len(mates) >= policy.transfers_per_address:
-                oldest = min(mates, key=lambda session: session.machine.idle_since)
+            if self._counts.get(address, 0) >= policy.transfers_per_address:
+                oldest = min(self._of(address), key=lambda session: session.machine.idle_since)
                 if not _is_idle(oldest, now):
                     return False
                 evict(oldest, now)
@@ -92,6 +94,9 @@ class Table:
                 evict(session, now)
                 return True
         return False
+
+    def _of(self, address: str) -> list[Session]:
+        return [session for session in self._by_peer.values() if session.asked.peer[0] == address]
 
     def sweep(self, now: float) -> None:
         """Wake every machine whose deadline has passed."""
