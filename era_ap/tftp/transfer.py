@@ -96,16 +96,28 @@ class ReadTransfer(Machine):
         block = self.step(data, now)
         if block is not None:
             self._out = (block,)
-            return
-        if data != self._awaited:
-            self._receive_other(data, now)
-            return
-        if not self._repeats:  # Karn: what was sent twice measures nothing
-            self.round_trip.sample(now - self._sent_at)
+        elif len(data) < 4 or data[0] or self._deadline == OVER:
+            pass
+        elif data[1] == 5:
+            self._receive_error(data)
+        elif data[1] != 4 or self._awaited is None:
+            pass
+        elif data[:4] == self._awaited:  # whatever garbage is behind it
+            if not self._repeats:  # Karn: what was sent twice measures nothing
+                self.round_trip.sample(now - self._sent_at)
+            else:
+                self.round_trip.unmeasured()
+            self._oack = None
+            self._progress(self._sent, now)
         else:
-            self.round_trip.unmeasured()
-        self._oack = None
-        self._progress(self._sent, now)
+            ahead = ((data[2] << 8 | data[3]) - self.blocks) & 0xFFFF
+            if 0 < ahead <= self._sent - self.blocks:
+                # A part of the window arrived: the next one begins behind it (RFC 7440 section 4).
+                self.retransmits += self._sent - self.blocks - ahead
+                self._progress(self.blocks + ahead, now)
+            elif ahead == 0 and self._repeats > 1:
+                # Never a resend, but who says it again still wants the rest: the last block's repeats go on.
+                self._repeats = 1
 
     def step(self, data: bytes, now: float) -> bytes | None:
         """The next block for the awaited ACK: all that most blocks of a file in memory ever need."""
@@ -182,26 +194,6 @@ class ReadTransfer(Machine):
 
     def _at_last_block(self) -> bool:
         return self.answered and self._sent == self._last == self.blocks + 1
-
-    def _receive_other(self, data: bytes, now: float) -> None:
-        """Everything but exactly the one ACK that is awaited."""
-        if len(data) < 4 or data[0] or self._deadline == OVER:
-            return
-        if data[1] == 5:
-            self._receive_error(data)
-        elif data[1] != 4 or self._awaited is None:
-            return
-        elif data[:4] == self._awaited:  # with garbage behind it
-            self.receive_datagram(self._awaited, now)
-        else:
-            ahead = ((data[2] << 8 | data[3]) - self.blocks) & 0xFFFF
-            if 0 < ahead <= self._sent - self.blocks:
-                # A part of the window arrived: the next one begins behind it (RFC 7440 section 4).
-                self.retransmits += self._sent - self.blocks - ahead
-                self._progress(self.blocks + ahead, now)
-            elif ahead == 0 and self._repeats > 1:
-                # Never a resend, but who says it again still wants the rest: the last block's repeats go on.
-                self._repeats = 1
 
     def _progress(self, acknowledged: int, now: float) -> None:
         self.blocks = acknowledged
