@@ -6,6 +6,8 @@ secrets: a record names accounts, files and reasons, never values. Does not writ
 
 from __future__ import annotations
 
+import json
+import json.encoder
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from era_ap.provisioning.request import Subject
 
 REFUSALS_PER_SECOND = 10
+
+_QUOTED: Final = json.encoder.encode_basestring
+_TO_JSON: Final = json.JSONEncoder().encode
 
 _TOKEN_LENGTH: Final = 32
 _TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{{{_TOKEN_LENGTH},}}", re.IGNORECASE)
@@ -43,33 +48,63 @@ class Record:
     status: int | None = None
     agent: str = ""
 
-    def fields(self) -> dict[str, object]:
-        """The record as flat fields for a log line or a JSON document; empty ones are left out."""
+    def members(self) -> str:
+        """The record as members of a JSON object, without its braces; empty ones are left out.
+
+        Put together by hand: each request has one, and a general encoder takes three times as long.
+        """
         subject = self.subject
-        found = (
-            ("transport", self.transport),
-            ("peer", self.peer),
-            ("method", self.method),
-            ("status", self.status),
-            ("reason", self.reason.code),
-            ("file", _safe(subject.file)),
-            ("mac", subject.mac),
-            ("account", subject.account),
-            ("model", subject.model),
-            ("revision", subject.revision),
-            ("bytes", self.size),
-            ("options", dict(self.options)),
-            ("retransmits", self.retransmits),
-            ("seconds", round(self.seconds, 6)),
-            ("agent", _safe(self.agent)),
-            ("detail", _safe(subject.detail)),
-        )
-        return {key: value for key, value in found if value or value == 0}
+        said = [f'"transport": "{self.transport}", "peer": {quoted(self.peer)}']
+        if self.method:
+            said.append(f'"method": {quoted(self.method)}')
+        if self.status is not None:
+            said.append(f'"status": {self.status}')
+        said.append(f'"reason": "{self.reason.code}"')
+        if subject.file:
+            said.append(f'"file": {quoted(_safe(subject.file))}')
+        if subject.mac:
+            said.append(f'"mac": {quoted(subject.mac)}')
+        if subject.account:
+            said.append(f'"account": {quoted(subject.account)}')
+        if subject.model:
+            said.append(f'"model": {quoted(subject.model)}')
+        if subject.revision:
+            said.append(f'"revision": {quoted(subject.revision)}')
+        said.append(f'"bytes": {self.size}')
+        if self.options:
+            said.append(f'"options": {_TO_JSON(dict(self.options))}')
+        said.append(f'"retransmits": {self.retransmits}, "seconds": {round(self.seconds, 6)}')
+        if self.agent:
+            said.append(f'"agent": {quoted(_safe(self.agent))}')
+        if subject.detail:
+            said.append(f'"detail": {quoted(_safe(subject.detail))}')
+        return ", ".join(said)
+
+    def fields(self) -> dict[str, object]:
+        """``members`` as a dictionary."""
+        return dict(json.loads(f"{{{self.members()}}}"))
 
     @property
     def is_served(self) -> bool:
         """Whether the phone has got its whole file."""
         return self.reason.outcome is Outcome.SERVED
+
+
+def printable(text: str) -> str:
+    """``text`` with what does not print as JSON escapes it."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def quoted(text: str) -> str:
+    """``text`` as a printable JSON string."""
+    return printable(_QUOTED(text))
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def _safe(text: str) -> str:
