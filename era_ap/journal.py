@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 REFUSALS_PER_SECOND = 10
 
 _QUOTED: Final = json.encoder.encode_basestring
-_TO_JSON: Final = json.JSONEncoder().encode
 
 _TOKEN_LENGTH: Final = 32
 _TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{{{_TOKEN_LENGTH},}}", re.IGNORECASE)
@@ -72,7 +71,8 @@ class Record:
             said.append(f'"revision": {quoted(subject.revision)}')
         said.append(f'"bytes": {self.size}')
         if self.options:
-            said.append(f'"options": {_TO_JSON(dict(self.options))}')
+            agreed = ", ".join([f"{quoted(name)}: {value}" for name, value in self.options.items()])
+            said.append(f'"options": {{{agreed}}}')
         said.append(f'"retransmits": {self.retransmits}, "seconds": {round(self.seconds, 6)}')
         if self.agent:
             said.append(f'"agent": {quoted(_safe(self.agent))}')
