@@ -19,6 +19,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -77,16 +78,22 @@ class Writer(Generic[Said]):
         self._problem = ""
         self._left_out = 0
         self._failed = 0
-        self._said: queue.SimpleQueue[Said | None] = queue.SimpleQueue()
+        self._said: deque[Said] = deque()
+        self._rests = False
+        self._ends = False
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def put(self, said: Said) -> None:
         """Have ``said`` written; never blocks. If the thread is too far behind, it is counted as lost."""
-        if self._said.qsize() < self._waiting:
-            self._said.put(said)
-        else:
+        if len(self._said) >= self._waiting:
             self._left_out += 1
+            return
+        self._said.append(said)
+        if self._rests:
+            self._rests = False
+            self._wake.put(None)
 
     @property
     def dropped(self) -> int:
@@ -100,22 +107,22 @@ class Writer(Generic[Said]):
 
     def close(self) -> None:
         """Write what is waiting and end; what a stuck handler could not write by then is lost."""
-        self._said.put(None)
+        self._ends = True
+        self._wake.put(None)
         self._thread.join(CLOSE_SECONDS)
         if not self._thread.is_alive():
             self._handler.close()
 
     def _work(self) -> None:
-        ended = False
-        while not ended:
-            batch = [self._said.get()]
+        said = self._said
+        while not (self._ends and not said):
+            self._rests = True  # before the look: who says something behind it wakes us
+            if not (said or self._ends):
+                self._wake.get()
+            self._rests = False
             time.sleep(GATHERING_SECONDS)
-            while len(batch) < LINES_AT_ONCE and not self._said.empty():
-                batch.append(self._said.get())
-            lines = [self._line(said) for said in batch if said is not None]
-            ended = len(lines) < len(batch)
-            if lines:
-                self._write(lines)
+            if said:
+                self._write([self._line(said.popleft()) for _ in range(min(len(said), LINES_AT_ONCE))])
 
     def _write(self, lines: Sequence[str]) -> None:
         problem = ""
