@@ -44,11 +44,13 @@ class Reason(enum.Enum):
     code: str
     outcome: Outcome
     advice: str
+    is_served: bool
 
     def __new__(cls, code: str, outcome: Outcome, advice: str) -> Self:
         self = object.__new__(cls)
         self._value_ = code
         self.code = code
+        self.is_served = outcome is Outcome.SERVED
         self.outcome = outcome
         self.advice = advice
         return self

@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from era_ap.errors import Outcome
 from era_ap.masking import MASK, mask_pairs
 
 if TYPE_CHECKING:
@@ -83,11 +82,6 @@ class Record:
     def fields(self) -> dict[str, object]:
         """``members`` as a dictionary."""
         return dict(json.loads(f"{{{self.members()}}}"))
-
-    @property
-    def is_served(self) -> bool:
-        """Whether the phone has got its whole file."""
-        return self.reason.outcome is Outcome.SERVED
 
 
 def printable(text: str) -> str:

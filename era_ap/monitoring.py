@@ -170,7 +170,7 @@ def _is_expected(transport: str, reason: Reason) -> bool:
     """Whether a series begins with 0, so that its first event is an increase and can raise an alarm."""
     is_pnp = reason.code.startswith("pnp-")
     failed = reason.outcome in (Outcome.BROKEN, Outcome.UNAVAILABLE)
-    return is_pnp if transport == "pnp" else not is_pnp and (failed or reason.outcome is Outcome.SERVED)
+    return is_pnp if transport == "pnp" else not is_pnp and (failed or reason.is_served)
 
 
 def _family(family: Family, readings: Iterable[Reading]) -> Metric:

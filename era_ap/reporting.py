@@ -51,11 +51,10 @@ class Reporter:
 
     def tftp(self, report: TransferReport) -> None:
         """A TFTP request has ended."""
-        traffic = report.traffic
-        octets, retransmits = traffic.octets, traffic.retransmits
+        octets, retransmits = report.octets, report.retransmits
         sent, received = (0, octets) if report.write else (octets, 0)
         self.counts.traffic["tftp"].note(
-            report.reason.code, traffic.duration, sent=sent, received=received, retransmits=retransmits
+            report.reason.code, report.seconds, sent=sent, received=received, retransmits=retransmits
         )
         told = self._is_told(report.reason)
         if not told and self._journal is None:
@@ -63,14 +62,14 @@ class Reporter:
         self._write(
             Record(
                 at=time.time(),
-                transport=report.request.transport.value,
+                transport="tftp",
                 peer=report.request.peer,
                 reason=report.reason,
                 subject=report.subject,
                 size=octets,
                 retransmits=retransmits,
-                seconds=traffic.duration,
-                options={name: int(value) for name, value in traffic.agreed},
+                seconds=report.seconds,
+                options={name: int(value) for name, value in report.agreed},
             ),
             told=told,
         )
@@ -133,7 +132,7 @@ class Reporter:
             self._journal.write(record)
         if not told:
             return
-        if record.is_served:
+        if record.reason.is_served:
             self._served(record)
         else:
             tell = self._log.error if record.reason.outcome in _FAILURES else self._log.warning
@@ -141,7 +140,7 @@ class Reporter:
 
     def _is_told(self, reason: Reason) -> bool:
         """Whether the log gets a line about a request that ended so; asked once for each request."""
-        if reason.outcome is Outcome.SERVED:
+        if reason.is_served:
             return True
         limit = self._limits[reason.outcome in _FAILURES]
         admitted, left_out = limit.admit(time.monotonic())

@@ -12,11 +12,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from httptools import HttpParserError, HttpParserUpgrade, parse_url
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from era_ap.web.exchange import Exchange
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
+
+    from era_ap.web.exchange import Answer
 
 HEAD_BYTES: Final = 32 * 1024
 STALL_SECONDS: Final = 30.0
@@ -26,6 +31,7 @@ _SLACK: Final = 64 * 1024
 _OVERHEAD: Final = 1024 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 "
 _BAD: Final = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_WITHOUT_BODY: Final = {b"GET": "GET", b"HEAD": "HEAD"}
 _QUIET: Final = logging.Logger("era_ap.web", logging.CRITICAL + 1)
 
 
@@ -83,15 +89,19 @@ class Cork:
 
 
 class GuardedParser(HttpToolsProtocol):
-    """uvicorn's protocol with limits on what a message may hold, and a clean end for what is no message."""
+    """uvicorn's protocol with limits on what a message may hold, and a clean end for what is no message.
+
+    What the parser finds in a header is kept here; uvicorn hears of it with ``hand_over``, all at once.
+    """
 
     def __init__(self, connections: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _QUIET
         self.access_log = False
         self.address = ""
-        self.in_message = self.in_head = False
         self.family = connections
+        self.in_message = self.in_head = False
+        self.is_first = True
         self._octets = 0
         self._head_octets = 0
 
@@ -116,9 +126,19 @@ class GuardedParser(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._octets += len(data)
-        super().data_received(data)
-        if not self.in_message or self.transport.is_closing():
-            return
+        self.is_first = True
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade:
+            pass  # nothing is offered to upgrade to, so the header is ignored (RFC 9110 section 7.8)
+        except HttpParserError:
+            if not self.transport.is_closing():  # what follows the last request is nobody's
+                self._reject(b"400 Bad Request")
+        if self.in_message and not self.transport.is_closing():
+            self.want_more()
+
+    def want_more(self) -> None:
+        """A message is not whole yet."""
         if self.in_head:
             if self._octets > HEAD_BYTES + _SLACK:
                 self._reject(b"431 Request Header Fields Too Large")
@@ -130,25 +150,31 @@ class GuardedParser(HttpToolsProtocol):
         """The first octet of a request."""
         self._octets = self._head_octets = 0
         self.in_message = self.in_head = True
-        super().on_message_begin()
-        self.scope["state"]["connection"] = self
+        self.url = b""
+        self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or a trailer."""
         self._head_octets += len(name) + len(value)
         if self._head_octets > HEAD_BYTES:
             raise ValueError("the header is too large")  # the parser stops, the client gets 400
-        super().on_header(name, value)
+        self.headers.append((name.lower(), value))
+
+    def hand_over(self, exchange: Exchange | None) -> None:
+        """The header is whole: have uvicorn run the application, with what was begun of ``exchange``."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.scope["state"].update(connection=self, exchange=exchange)
+        super().on_url(url)
+        for name, value in headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request is whole: it is our turn."""
-        self._octets = 0
-        self.in_message = False
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """What came is not HTTP."""
-        self._reject(b"400 Bad Request")
+        """The request is whole."""
+        self.in_message = self.is_first = False
+        if self.cycle is not None:
+            super().on_message_complete()
 
     def _reject(self, status: bytes) -> None:
         self.family.on_malformed(self.address, self.scheme or "http")
@@ -156,22 +182,22 @@ class GuardedParser(HttpToolsProtocol):
             self.transport.write(_BAD % status)
         self.transport.close()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Nothing is offered to upgrade to, so the header is ignored (RFC 9110 section 7.8)."""
-
 
 class PhoneConnection(GuardedParser):
-    """One connection. ``deadline``: when it is cut unless what it waits for has come (loop time)."""
+    """One connection. ``deadline``: when it is cut unless what it waits for has come (loop time).
 
-    deadline = math.inf
+    ``idle_until``: when it is closed unless something else is asked.
+    """
+
+    deadline = idle_until = math.inf
+    is_new = True
+    """Whether nothing was asked yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A phone has connected."""
         super().connection_made(transport)
-        policy = self.family.policy
-        self.timeout_keep_alive = policy.keep_seconds  # type: ignore[assignment]
         self.address = self.client[0] if self.client else ""
-        self.deadline = self.loop.time() + policy.request_seconds
+        self.deadline = self.loop.time() + self.family.policy.request_seconds
         self.family.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -179,23 +205,34 @@ class PhoneConnection(GuardedParser):
         self.family.remove(self)
         super().connection_lost(exc)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked and nothing answered."""
+        return not self.in_message and self.is_waiting
+
     def finish(self, *, patient: bool) -> None:
         """Close as soon as what was asked is answered; ``patient`` with who has not asked anything yet."""
         is_asking = self.in_message and self.is_waiting
-        if not is_asking and not (patient and self.cycle is None):
+        if not is_asking and not (patient and self.is_new):
             self.shutdown()
 
-    def data_received(self, data: bytes) -> None:
-        """Octets came; the first of a request start its time."""
+    def want_more(self) -> None:
+        """A message is not whole yet; its first octets start its time."""
         if self.deadline == math.inf and self.is_waiting:
             self.deadline = self.loop.time() + self.family.policy.request_seconds
-        super().data_received(data)
+        super().want_more()
 
     def on_headers_complete(self) -> None:
-        """The header is whole; what may follow is a body."""
-        self.in_head = False
+        """The header is whole: answered here where nothing has to be waited for, else by the application."""
+        self.in_head = self.is_new = False
+        exchange = self._exchange()
+        if exchange is not None:
+            answer = self.family.answer(exchange)
+            if answer is not None:
+                self._send(answer, exchange.method)
+                return
         self.deadline = self.loop.time() + BODY_SECONDS
-        super().on_headers_complete()
+        self.hand_over(exchange)
         cycle, cork = self.cycle, Cork(self.transport)
         finish = cycle.on_response
 
@@ -205,6 +242,37 @@ class PhoneConnection(GuardedParser):
 
         cycle.transport, cycle.on_response = cork, on_response  # type: ignore[assignment]
 
+    def _exchange(self) -> Exchange | None:
+        """A request that needs no more than its header, unless it has to queue.
+
+        Of several that came together one is answered here; the others must not hold the loop up.
+        """
+        method = _WITHOUT_BODY.get(self.parser.get_method())
+        if method is None or not (self.is_first and self.is_waiting) or self.flow.write_paused:
+            return None
+        url = parse_url(self.url)
+        path = url.path
+        if path is None or not path.isascii():
+            return None
+        local = self.server[0] if self.server else ""
+        exchange = Exchange(
+            method, path, url.query or b"", self.headers, self.address, self.scheme or "http", local, self
+        )
+        return None if exchange.has_body else exchange
+
+    def _send(self, answer: Answer, method: str) -> None:
+        if self.transport.is_closing():
+            return
+        is_kept = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        head, family = answer.head, self.family
+        end = family.date_and_end if is_kept else family.date_and_close
+        body = answer.body if method == "GET" else b""
+        self.transport.write(b"".join((STATUS_LINE[head.status], head.octets, end, body)))
+        if is_kept:
+            self.idle_until = self.loop.time() + family.policy.keep_seconds
+        else:
+            self.transport.close()
+
     def on_message_complete(self) -> None:
         """The request is whole: the phone has nothing to do but to read."""
         if not self.flow.write_paused:
@@ -212,10 +280,14 @@ class PhoneConnection(GuardedParser):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer was handed to the transport."""
+        """The application's answer was handed to the transport."""
         super().on_response_complete()
-        if self.in_message and not self.transport.is_closing():
-            self.deadline = self.loop.time() + self.family.policy.request_seconds
+        self._unset_keepalive_if_required()  # ``idle_until`` is what counts, one timer for all connections
+        if not self.transport.is_closing():
+            now, policy = self.loop.time(), self.family.policy
+            self.idle_until = now + policy.keep_seconds
+            if self.in_message:
+                self.deadline = now + policy.request_seconds
 
     def pause_writing(self) -> None:
         """The phone reads more slowly than we write."""
@@ -232,9 +304,16 @@ class PhoneConnection(GuardedParser):
 class Connections:
     """All connections of one server, by address, the oldest first."""
 
-    def __init__(self, policy: ConnectionPolicy, on_malformed: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        policy: ConnectionPolicy,
+        on_malformed: Callable[[str, str], None],
+        answer: Callable[[Exchange], Answer | None] = lambda _: None,
+    ) -> None:
         self.policy = policy
         self.on_malformed = on_malformed
+        self.answer = answer
+        self.date_and_end = self.date_and_close = b""
         self._of: dict[str, dict[PhoneConnection, None]] = {}
         self._all: dict[PhoneConnection, None] = {}
 
@@ -243,6 +322,11 @@ class Connections:
 
     def __iter__(self) -> Iterator[PhoneConnection]:
         return iter(tuple(self._all))
+
+    def tell_date(self, date: str) -> None:
+        """What answers end their header with, kept and closed connections apart."""
+        self.date_and_end = f"date: {date}\r\n\r\n".encode()
+        self.date_and_close = f"date: {date}\r\nconnection: close\r\n\r\n".encode()
 
     def add(self, connection: PhoneConnection) -> None:
         """Take a new connection; past a limit the oldest that waits gives way, or else the new one."""
@@ -271,8 +355,11 @@ class Connections:
         for connection in self:
             if now >= connection.deadline:
                 connection.abort()
-            elif connection.is_lost and connection.deadline == math.inf:
-                connection.deadline = now + STALL_SECONDS  # closing, but the rest is not read
+            elif connection.is_lost:
+                if connection.deadline == math.inf:
+                    connection.deadline = now + STALL_SECONDS  # closing, but the rest is not read
+            elif now >= connection.idle_until and connection.is_idle:
+                connection.transport.close()
 
     @staticmethod
     def _evict(among: dict[PhoneConnection, None]) -> bool:

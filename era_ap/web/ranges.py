@@ -17,6 +17,9 @@ _RANGE: Final = re.compile(r"bytes\s*=\s*(?:(\d{1,18})\s*-\s*(\d{1,18})?|-\s*(\d
 _TAG: Final = re.compile(r'\s*((?:W/)?"[^"]*")\s*(?:,|$)')
 
 
+_CONDITIONS: Final = frozenset({b"if-match", b"if-none-match", b"range"})
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """What to send: octets ``start`` to ``end`` (excluded) with ``status``; nothing for 304, 412 and 416."""
@@ -29,6 +32,11 @@ class Part:
     def has_body(self) -> bool:
         """Whether the octets of the file follow."""
         return self.status in (200, 206)
+
+
+def asks_whole(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a GET or HEAD with ``headers`` (lower-case names) sets no condition and wants no part."""
+    return _CONDITIONS.isdisjoint(headers)
 
 
 def choose_part(headers: Mapping[bytes, bytes], size: int, etag: str) -> Part:

@@ -1,4 +1,4 @@
-"""How a file is described over HTTP: its Content-Type and its ETag.
+"""How a file is described over HTTP: its Content-Type, its ETag and the header of an answer with it.
 
 Owns the types of the dialects (phones.md 1.2: the extension does not tell the dialect, the content does) and
 the entity tags: keyed hashes, so that one in somebody's log cannot be used to try passwords.
@@ -9,8 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from era_ap.web.ranges import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Header = tuple[bytes, bytes]
 
 _XML_ENCODING: Final = re.compile(
     rb"""^\xef?\xbb?\xbf?<\?xml[^>]{0,120}encoding\s*=\s*["']([A-Za-z0-9._-]{1,30})"""
@@ -21,6 +28,10 @@ _MARKUP: Final = (b"<?xml", b"<!--", b"<!DOCTYPE")
 _ELEMENT: Final = re.compile(rb"<[A-Za-z_][\w.:-]*[\s/>]")
 _REMEMBERED: Final = 50_000
 """Descriptions: as many as answers are kept."""
+_PRIVATE: Final = (b"cache-control", b"private, no-cache")
+_RANGES: Final = (b"accept-ranges", b"bytes")
+_NOT_SNIFFED: Final = (b"x-content-type-options", b"nosniff")
+_NO_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HTML: Final = re.compile(rb"<(?:!doctype\s+)?html\b", re.IGNORECASE)
 
 
@@ -46,12 +57,44 @@ def _is_utf8(head: bytes) -> bool:
     return True
 
 
+class Head:
+    """Status and header of an answer; ``octets`` are its lines as sent. Raises ``ValueError``."""
+
+    __slots__ = ("fields", "octets", "status")
+
+    def __init__(self, status: int, fields: Iterable[Header]) -> None:
+        self.status = status
+        self.fields = (*fields, _NOT_SNIFFED)
+        self.octets = b"".join(b"%b: %b\r\n" % field for field in self.fields)
+        if any(_NO_VALUE.search(value) for _, value in self.fields):
+            raise ValueError("this would break out of its header")
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
-    """``etag`` with its quotes, "" where there is none; ``content_type`` as a header's value."""
+    """``etag`` with its quotes, "" where there is none; ``content_type`` as a header's value.
+
+    ``whole`` is the head of an answer with all of it; None of a large file.
+    """
 
     etag: str
     content_type: bytes
+    whole: Head | None = field(default=None, compare=False)
+
+    def head(self, part: Part, size: int) -> Head:
+        """The head of an answer with ``part`` of the file, which has ``size`` octets."""
+        fields = [_PRIVATE, _RANGES]
+        if self.etag:
+            fields.append((b"etag", self.etag.encode()))
+        if part.status == 416:
+            fields.append((b"content-range", b"bytes */%d" % size))
+        if part.status == 206:
+            fields.append((b"content-range", b"bytes %d-%d/%d" % (part.start, part.end - 1, size)))
+        if part.has_body:
+            fields.append((b"content-type", self.content_type))
+        if part.status != 304:
+            fields.append((b"content-length", b"%d" % (part.end - part.start)))
+        return Head(part.status, fields)
 
 
 class Describer:
@@ -70,7 +113,9 @@ class Describer:
         key = (hash(data), len(data), xml)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = Description(self._tag(data), content_type(data, xml=xml))
+            found = Description(self._tag(data), content_type(data, xml=xml))
+            size = len(data)
+            known = self._known[key] = replace(found, whole=found.head(Part(200, 0, size), size))
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return known

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from era_ap.web.exchange import Receive, Scope, Send
+    from era_ap.web.exchange import Answer, Exchange, Receive, Scope, Send
 
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -51,11 +51,20 @@ class WebPolicy:
 
 
 class WebServer:
-    """Serves ``app``; ``on_malformed`` gets address and scheme of what sent no HTTP."""
+    """Serves ``app``; ``on_malformed`` gets address and scheme of what sent no HTTP.
 
-    def __init__(self, app: App, policy: WebPolicy, on_malformed: Callable[[str, str], None]) -> None:
+    ``answer`` may answer for ``app`` what needs neither a body nor time; None: ``app`` has to do it.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        policy: WebPolicy,
+        on_malformed: Callable[[str, str], None],
+        answer: Callable[[Exchange], Answer | None] = lambda _: None,
+    ) -> None:
         self._app = app
-        self._connections = Connections(policy.connections, on_malformed)
+        self._connections = Connections(policy.connections, on_malformed, answer)
         self._sockets: list[tuple[socket.socket, bool]] = []
         self._own: list[socket.socket] = []
         self._servers: list[asyncio.Server | TlsListener] = []
@@ -192,7 +201,9 @@ class WebServer:
             self._connections.sweep(loop.time())
 
     def _tell_date(self) -> None:
-        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        date = formatdate(usegmt=True)
+        self._state.default_headers = [(b"date", date.encode())]
+        self._connections.tell_date(date)
 
 
 def read_certificate(files: TlsFiles) -> ssl.SSLContext:

@@ -80,7 +80,7 @@ class PhoneHttp:
                 is_proxy=self._is_proxy,
             )
         )
-        self.server = WebServer(app, self._policy(), self._malformed)
+        self.server = WebServer(app, self._policy(), self._malformed, app.answer)
 
     def bind(self, given: Mapping[str, Sequence[socket.socket]] = MappingProxyType({})) -> None:
         """Bind the ports that are configured; raises ``OSError`` whose text is the whole story.

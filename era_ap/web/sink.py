@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.request import Subject
 from era_ap.tftp.server.uploads import Upload
+from era_ap.web.representation import Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from era_ap.web.exchange import Exchange
 
 _ANSWER: Final = b"OK\n"
+_HEAD: Final = Head(
+    200, [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_ANSWER))]
+)
 _THREADS: Final = 2
 
 
@@ -54,10 +58,7 @@ class Sink:
             self._running -= 1
         if reason is Reason.UPLOADED:
             received = exchange.octets
-            await exchange.start(
-                200,
-                [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_ANSWER))],
-            )
+            await exchange.start(_HEAD)
             await exchange.send(_ANSWER)
             exchange.octets = received
         return reason, Subject(file=upload.name)

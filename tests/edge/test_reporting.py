@@ -10,7 +10,7 @@ from era_ap.journal import REFUSALS_PER_SECOND, Record
 from era_ap.provisioning.request import FileRequest, Subject, Transport
 from era_ap.reporting import Reporter
 from era_ap.sip.outcomes import Outcome
-from era_ap.tftp.server import Traffic, TransferReport
+from era_ap.tftp.server import TransferReport
 from era_ap.web.exchange import WebReport
 
 
@@ -63,8 +63,8 @@ def test_every_outcome_is_counted_even_one_that_nobody_is_told_of() -> None:
     reporter = Reporter(Lines(), None)  # type: ignore[arg-type]
     for _ in range(100):
         reporter.tftp(report(Reason.MAC_UNKNOWN))
-    reporter.tftp(replace(report(Reason.RENDERED), traffic=Traffic(octets=700, retransmits=3, duration=0.2)))
-    reporter.tftp(replace(report(Reason.UPLOADED), traffic=Traffic(octets=50), write=True))
+    reporter.tftp(replace(report(Reason.RENDERED), octets=700, retransmits=3, seconds=0.2))
+    reporter.tftp(replace(report(Reason.UPLOADED), octets=50, write=True))
     tftp = reporter.counts.traffic["tftp"]
     counted = {code: count for code, count in tftp.requests.items() if count}
     assert counted == {"mac-unknown": 100, "rendered": 1, "uploaded": 1}

@@ -179,7 +179,7 @@ def test_a_read_from_a_port_of_its_own_and_its_report(make: Make) -> None:
     (report,) = bench.ended
     assert (report.reason, report.subject.file, report.request.name) == (Reason.STATIC, "a.cfg", "a.cfg")
     assert (report.request.peer, report.request.local) == ("127.0.0.1", "127.0.0.1")
-    assert (report.traffic.octets, report.traffic.blocks, report.traffic.retransmits) == (1500, 3, 0)
+    assert (report.octets, report.blocks, report.retransmits) == (1500, 3, 0)
     assert report.port == phone.sock.getsockname()[1]
     assert bench.server.transfers == 0
 
@@ -193,7 +193,7 @@ def test_options_are_negotiated_and_reported(make: Make) -> None:
     assert [len(datagram) for datagram in window] == [404, 404, 404, 304]
     assert b"".join(datagram[4:] for datagram in window) == CONFIG
     phone.ack(4)
-    assert dict(bench.ended[0].traffic.agreed) == {"blksize": "400", "tsize": "1500", "windowsize": "16"}
+    assert dict(bench.ended[0].agreed) == {"blksize": "400", "tsize": "1500", "windowsize": "16"}
 
 
 def test_netascii(make: Make) -> None:

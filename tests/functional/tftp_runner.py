@@ -89,8 +89,8 @@ def main() -> None:
             print(
                 json.dumps(
                     {"name": report.request.name, "reason": report.reason.code, "local": report.request.local}
-                    | {"octets": report.traffic.octets, "blocks": report.traffic.blocks}
-                    | {"retransmits": report.traffic.retransmits, "agreed": dict(report.traffic.agreed)}
+                    | {"octets": report.octets, "blocks": report.blocks}
+                    | {"retransmits": report.retransmits, "agreed": dict(report.agreed)}
                 ),
                 flush=True,
             )

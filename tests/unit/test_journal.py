@@ -17,7 +17,7 @@ def test_a_record_names_all_that_is_known_and_leaves_out_what_is_not() -> None:
         seconds=0.0123,
         options={"blksize": 1428},
     )
-    assert record.is_served
+    assert record.reason.is_served
     assert record.fields() == {
         "transport": "tftp",
         "peer": "192.0.2.7",
@@ -34,7 +34,7 @@ def test_a_record_names_all_that_is_known_and_leaves_out_what_is_not() -> None:
 
 def test_a_refusal_is_not_served() -> None:
     record = Record(0.0, "tftp", "192.0.2.7", Reason.MAC_UNKNOWN, Subject())
-    assert not record.is_served
+    assert not record.reason.is_served
 
 
 def test_refusals_fill_no_more_than_ten_lines_a_second_and_the_rest_is_counted() -> None:

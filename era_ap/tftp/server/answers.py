@@ -13,7 +13,7 @@ from era_ap.admission import GUESSING
 from era_ap.errors import Outcome, Reason, Refused
 from era_ap.provisioning.request import Refusal, Subject
 from era_ap.tftp.packets import Mode, Opcode, Request, format_error
-from era_ap.tftp.server.contract import NO_SUBJECT, Asked, Traffic, TransferReport
+from era_ap.tftp.server.contract import NO_SUBJECT, Asked, TransferReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ class Answers:
     def refuse(self, asked: Asked, reason: Reason, subject: Subject = NO_SUBJECT) -> None:
         """Answer with the ERROR of ``reason``, from the main port."""
         asked.listener.send(_ERRORS[reason.outcome], asked.peer, asked.local)
-        self._on_end(TransferReport(asked.request, reason, subject, asked.peer[1], write=asked.is_write))
+        self._on_end(TransferReport(asked.request, reason, subject, asked.peer[1], asked.is_write))
 
     def refuse_reply(self, asked: Asked, reply: Refusal, now: float) -> None:
         """Provisioning says no; a MAC that nobody owns counts against the source's budget."""
@@ -62,21 +62,18 @@ class Answers:
     def ended(self, session: Session, finished: Finished, now: float) -> None:
         """A transfer is over."""
         asked, machine = session.asked, session.machine
-        traffic = Traffic(
-            machine.octets,
-            machine.blocks,
-            machine.retransmits,
-            now - asked.since,
-            session.agreed.acknowledged,
-        )
         self._on_end(
             TransferReport(
                 asked.request,
                 finished.reason,
                 session.subject,
                 asked.peer[1],
-                traffic,
                 asked.is_write,
                 finished.error,
+                machine.octets,
+                machine.blocks,
+                machine.retransmits,
+                now - asked.since,
+                session.agreed.acknowledged,
             )
         )

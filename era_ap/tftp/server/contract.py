@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from era_ap.provisioning.request import Subject
 from era_ap.tftp.options import OptionPolicy
-from era_ap.tftp.packets import Opcode
 from era_ap.tftp.timing import Timing
 
 if TYPE_CHECKING:
@@ -45,9 +44,12 @@ class Policy:
     uploads: UploadPolicy | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # none of these is frozen, which takes twice as long: each request has them
 class Asked:
-    """``packet`` as parsed, ``raw`` as it came, ``since`` when; whom to answer, from where, through what."""
+    """``packet`` as parsed, ``raw`` as it came, ``since`` when; whom to answer, from where, through what.
+
+    ``is_write``: this is a WRQ.
+    """
 
     packet: Request
     request: FileRequest
@@ -56,39 +58,28 @@ class Asked:
     local: Local
     listener: Listener
     since: float
-
-    @property
-    def is_write(self) -> bool:
-        """Whether this is a WRQ."""
-        return self.packet.opcode is Opcode.WRQ
+    is_write: bool
 
 
-@dataclass(slots=True, eq=False)
-class Traffic:
-    """What went over the wire in one transfer; times in seconds, ``octets`` as acknowledged by the peer.
-
-    ``agreed`` are the options of the OACK as text.
-    """
-
-    octets: int = 0
-    blocks: int = 0
-    retransmits: int = 0
-    duration: float = 0.0
-    agreed: tuple[tuple[str, str], ...] = ()
-
-
-NO_TRAFFIC: Final = Traffic()
 NO_SUBJECT: Final = Subject()
 
 
-@dataclass(slots=True)  # none of these is frozen, which takes twice as long to make: each request has one
+@dataclass(slots=True)
 class TransferReport:
-    """The end of one request; ``port`` is the peer's, ``write`` means upload, ``error`` the peer's ERROR."""
+    """The end of one request; ``port`` is the peer's, ``write`` means upload, ``error`` the peer's ERROR.
+
+    What went over the wire: ``octets`` as acknowledged by the receiver, ``seconds`` from the request to the
+    end; ``agreed`` are the options of the OACK as text.
+    """
 
     request: FileRequest
     reason: Reason
     subject: Subject
     port: int
-    traffic: Traffic = NO_TRAFFIC
     write: bool = False
     error: Error | None = None
+    octets: int = 0
+    blocks: int = 0
+    retransmits: int = 0
+    seconds: float = 0.0
+    agreed: tuple[tuple[str, str], ...] = ()

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from era_ap.udp import Listener, Local, Peer
 
 T = TypeVar("T")
+_WRQ: Final = b"\x00\x02"
+_REQUESTS: Final = frozenset({b"\x00\x01", _WRQ})
+_SILENCE: Final = Verdict.SILENCE  # looking a member up in its class is a call
+_TFTP: Final = Transport.TFTP
 _RESTART: Final = 1.0
 """Seconds without progress after which the same request from the same port is a phone that began anew."""
 
@@ -67,20 +71,23 @@ class Intake:
 
     def receive(self, data: bytes, peer: Peer, local: Local, listener: Listener, now: float) -> None:
         """A datagram came to a main port."""
-        if data[:2] not in (b"\x00\x01", b"\x00\x02"):
-            session = self._table.get(peer)
+        opcode = data[:2]
+        session = self._table.get(peer)
+        if opcode not in _REQUESTS:
             if session is not None and session.is_shared:
                 session.receive(data, now)
             return
-        if not self.accepting or self._is_repeat(data, peer, now):
+        if not self.accepting:
+            return
+        if (session is not None or peer in self.pending) and self._is_repeat(data, peer, now):
             return
         verdict = self._answers.admission.admit(peer[0], now)
-        if verdict is Verdict.SILENCE:
+        if verdict is _SILENCE:
             return
         parsed = parse_request(data)
         packet = parsed if isinstance(parsed, Request) else UNUSABLE
-        request = FileRequest(packet.name, peer[0], Transport.TFTP, local.address)
-        asked = Asked(packet, request, data, peer, local, listener, now)
+        request = FileRequest(packet.name, peer[0], _TFTP, local.address)
+        asked = Asked(packet, request, data, peer, local, listener, now, opcode == _WRQ)
         if verdict.reason is not None:
             self._answers.refuse(asked, verdict.reason)
         elif packet is not parsed:

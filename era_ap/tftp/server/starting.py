@@ -5,7 +5,7 @@ Owns what a Content, a Stream or an upload needs to become a running session. Do
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.request import Content, Subject
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from era_ap.tftp.server.table import Table
 
 
+_NETASCII: Final = Mode.NETASCII
+
+
 class Starter:
     """Makes sessions. Everything it raises is either ``Refused`` or a defect; nothing is left behind then."""
 
@@ -56,7 +59,7 @@ class Starter:
 
     def start_read(self, asked: Asked, reply: Content | Stream, policy: Policy, now: float) -> None:
         """Serve ``reply``. ``Refused`` (TRANSFER_LIMIT) where there is no room."""
-        convert = asked.packet.mode is Mode.NETASCII
+        convert = asked.packet.mode is _NETASCII
         wish = read_wish(asked.packet.options)
         if isinstance(reply, Content):
             data = netascii.encode(reply.data) if convert else reply.data
@@ -96,7 +99,7 @@ class Starter:
             self._run(upload.abort)
             raise
         agreed = negotiate(wish, policy.options, size=wish.tsize, path_limit=path)
-        convert = asked.packet.mode is Mode.NETASCII
+        convert = asked.packet.mode is _NETASCII
         machine = WriteTransfer(agreed, policy.timing, now, limit=upload.limit, convert=convert)
         feeder = SinkFeeder(upload, self._run, self._clock, self._on_error)
         self._uploads += 1
