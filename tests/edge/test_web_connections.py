@@ -24,7 +24,8 @@ class Connection:
         self.address = address
         self.is_waiting = waiting
         self.is_lost = False
-        self.deadline = math.inf
+        self.deadline = self.idle_until = math.inf
+        self.is_idle = waiting
         self.transport = Wire()
 
     def abort(self) -> None:
