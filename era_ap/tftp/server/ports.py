@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from era_ap.udp import Hub
 
 UNKNOWN_TID: Final = format_error(5, "Unknown transfer ID")
-_USES: Final = 64
+_USES: Final = 256
 _SPREAD: Final = 32
 _LOOKS: Final = 8
 _IDLE: Final = 2.0
