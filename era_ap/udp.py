@@ -44,7 +44,7 @@ _CAUGHT_ROOM: Final = 4096
 _LOOPBACK: Final[Mapping[int, str]] = MappingProxyType({socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"})
 _SLICE: Final = 0.005
 _BATCH: Final = 32
-"""Sockets served for one look at the epoll: of many, the first leave the processor's cache before the last."""
+"""Sockets served for one look at the epoll: of many, the first leave the processor's cache before the end."""
 
 
 @dataclass(frozen=True, slots=True)
