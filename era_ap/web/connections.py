@@ -170,12 +170,6 @@ class GuardedParser(HttpToolsProtocol):
             super().on_header(name, value)
         super().on_headers_complete()
 
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        self.in_message = self.is_first = False
-        if self.cycle is not None:
-            super().on_message_complete()
-
     def _reject(self, status: bytes) -> None:
         self.family.on_malformed(self.address, self.scheme or "http")
         if self.is_waiting:
@@ -204,6 +198,8 @@ class PhoneConnection(GuardedParser):
         """The connection is over."""
         self.family.remove(self)
         super().connection_lost(exc)
+        # What the application has still knows this connection: it need not wait for the garbage collector.
+        self.cycle = self.scope = None  # type: ignore[assignment]
 
     @property
     def is_idle(self) -> bool:
@@ -248,7 +244,10 @@ class PhoneConnection(GuardedParser):
         Of several that came together one is answered here; the others must not hold the loop up.
         """
         method = _WITHOUT_BODY.get(self.parser.get_method())
-        if method is None or not (self.is_first and self.is_waiting) or self.flow.write_paused:
+        cycle = self.cycle
+        if method is None or not self.is_first or not (cycle is None or cycle.response_complete):
+            return None
+        if self.flow.write_paused:
             return None
         url = parse_url(self.url)
         path = url.path
@@ -275,9 +274,11 @@ class PhoneConnection(GuardedParser):
 
     def on_message_complete(self) -> None:
         """The request is whole: the phone has nothing to do but to read."""
+        self.in_message = self.is_first = False
         if not self.flow.write_paused:
             self.deadline = math.inf
-        super().on_message_complete()
+        if self.cycle is not None:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The application's answer was handed to the transport."""

@@ -80,7 +80,10 @@ class WebReport:
 
 
 class Exchange:
-    """A request under way. ``peer`` is the phone, or the last proxy that is not ours."""
+    """A request under way. ``peer`` is the phone, or the last proxy that is not ours.
+
+    ``fields`` are the header's, with lower-case names; of several of a name the first is in ``headers``.
+    """
 
     request: FileRequest | None = None
     """What it means, once it is judged."""
@@ -107,6 +110,7 @@ class Exchange:
         self.query = query
         self.fields = fields
         self.headers = dict(reversed(fields))
+        self.agent = self.headers.get(b"user-agent", b"")
         self.peer = peer
         self.transport = _TRANSPORTS[scheme]
         self.local = local
@@ -135,11 +139,6 @@ class Exchange:
         """Find out who asked through a proxy; ``is_proxy`` knows ours."""
         if is_proxy(self.peer):
             self.peer, self.transport = _behind_proxy(self.fields, is_proxy, self.transport)
-
-    @property
-    def agent(self) -> bytes:
-        """The User-Agent as sent."""
-        return self.headers.get(b"user-agent", b"")
 
     @property
     def target(self) -> str:

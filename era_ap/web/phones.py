@@ -24,7 +24,7 @@ from era_ap.provisioning.request import Content, FileRequest, Refusal, Subject, 
 from era_ap.provisioning.tokens import claimed_mac
 from era_ap.web.exchange import Answer, Exchange, Receive, Scope, Send, WebReport, refusing
 from era_ap.web.ranges import asks_whole, choose_part
-from era_ap.web.targets import read_target
+from era_ap.web.targets import Targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,7 @@ class PhoneApp:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
+        self._targets = Targets()
 
     def answer(self, exchange: Exchange) -> Answer | None:
         """The answer, where nothing has to be waited for; else the application has to go on with it."""
@@ -81,7 +82,7 @@ class PhoneApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the rest of one that was begun."""
         around = self._around
-        exchange: Exchange = scope.get("state", {}).get("exchange") or Exchange.of(scope)
+        exchange: Exchange = scope.get("state", {}).pop("exchange", None) or Exchange.of(scope)
         exchange.attach(receive, send)
         answer = self._begin(exchange) if exchange.request is None else None
         if answer is _SILENCE:
@@ -126,7 +127,7 @@ class PhoneApp:
 
     def _request(self, exchange: Exchange) -> FileRequest:
         around = self._around
-        target = read_target(exchange.raw_path, exchange.query)
+        target = self._targets.read(exchange.raw_path, exchange.query)
         proof: Ticket | Credentials | None = None
         hint = ""
         if target.token is not None:

@@ -19,6 +19,8 @@ _MAC_IN_NAME: Final = re.compile(r"[0-9a-f]{2}(?:[:.-]?[0-9a-f]{2}){5}", re.IGNO
 _TEMPORARY: Final = re.compile(r"/+p/+([^/]*)/*(.*)", re.DOTALL)
 _TOKEN: Final = re.compile(rb"/+p(?:/|%2f)+[^/]*", re.IGNORECASE)
 _QUERY: Final = 256
+_REMEMBERED: Final = 16_384
+_LONGEST: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,26 @@ def read_target(path: bytes, query: bytes) -> Target:
     if found is not None:
         return Target(found[2], text, found[1])
     return Target(name, text)
+
+
+class Targets:
+    """Reads targets and remembers the usual ones: plain paths, none with somebody's token."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Target] = {}
+
+    def read(self, path: bytes, query: bytes) -> Target:
+        """As ``read_target``."""
+        if query or len(path) > _LONGEST:
+            return read_target(path, query)
+        target = self._known.get(path)
+        if target is None:
+            target = read_target(path, query)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            if target.token is None:
+                self._known[path] = target
+        return target
 
 
 def _decode(raw: bytes) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 
 import pytest
 
 from era_ap.errors import Reason
-from era_ap.web.connections import ConnectionPolicy
+from era_ap.web.connections import ConnectionPolicy, PhoneConnection
 from era_ap.web.exchange import Answer, Exchange, Receive, Scope, Send, WebReport
 from era_ap.web.server import WebPolicy, WebServer
 from tests.edge.test_web_phones import LARGE, NAME, Web
@@ -221,3 +222,24 @@ def test_a_connection_is_kept_for_a_while_whoever_answered(path: str) -> None:
         return loop.time() - begin
 
     assert 0.4 < asyncio.run(run()) < 3.0
+
+
+@pytest.mark.parametrize("path", [NAME, "/large.rom", "/later.cfg"])
+def test_a_connection_that_is_over_leaves_nothing_to_be_collected(path: str) -> None:
+    async def run() -> int:
+        phones = Phones()
+        await phones.server.start()
+        await phones.ask(get(path))  # provisioning is done with it
+        gc.collect()
+        gc.disable()
+        await phones.ask(get(path), get(path, "Connection: close"))
+        await phones.ask(get(path))
+        await asyncio.sleep(0.05)
+        assert phones.server.connections == 0
+        phones.server.close()
+        return sum(isinstance(each, PhoneConnection) for each in gc.get_objects())
+
+    try:
+        assert asyncio.run(run()) == 0
+    finally:
+        gc.enable()

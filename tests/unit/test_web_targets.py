@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from era_ap.errors import Reason, Refused
-from era_ap.web.targets import Target, read_target
+from era_ap.web import targets
+from era_ap.web.targets import Target, Targets, read_target
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,25 @@ def test_nothing_else_is_raised(path: bytes, query: bytes) -> None:
         read_target(path, query)
     except Refused as refused:
         assert refused.reason is Reason.HTTP_MALFORMED
+
+
+def test_what_is_remembered_is_what_would_be_read() -> None:
+    memory = Targets()
+    for path, query in (
+        (b"/a%20b.cfg", b""),
+        (b"/a.cfg", b"x=1"),
+        (b"/p/TOKEN/a.cfg", b""),
+        (b"/" * 5000, b""),
+    ):
+        assert memory.read(path, query) == memory.read(path, query) == read_target(path, query)
+    assert list(memory._known) == [b"/a%20b.cfg"]  # nobody's token, nothing long
+    with pytest.raises(Refused):
+        memory.read(b"/%", b"")
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "_REMEMBERED", 10)
+    memory = Targets()
+    for number in range(100):
+        assert memory.read(b"/%d" % number, b"") == Target(f"/{number}")
+        assert len(memory._known) <= 10
