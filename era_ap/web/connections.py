@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, parse_url
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from era_ap.web.exchange import Exchange
 
@@ -188,8 +190,16 @@ class PhoneConnection(GuardedParser):
     """Whether nothing was asked yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A phone has connected."""
-        super().connection_made(transport)
+        """A phone has connected.
+
+        As uvicorn does it, which however has the kernel asked for the addresses several times.
+        """
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server = address_of(transport, "sockname", get_local_addr)
+        self.client = address_of(transport, "peername", get_remote_addr)  # type: ignore[assignment]
+        self.scheme = "https" if is_ssl(transport) else "http"
         self.address = self.client[0] if self.client else ""
         self.deadline = self.loop.time() + self.family.policy.request_seconds
         self.family.add(self)
@@ -300,6 +310,18 @@ class PhoneConnection(GuardedParser):
         super().resume_writing()
         if not self.in_message:
             self.deadline = math.inf
+
+
+def address_of(
+    transport: asyncio.Transport,
+    name: str,
+    ask: Callable[[asyncio.Transport], tuple[str, int | None] | None],
+) -> tuple[str, int | None] | None:
+    """What the event loop knows already; of a link-local address it may not know the zone's name."""
+    known = transport.get_extra_info(name)
+    if isinstance(known, tuple) and not any(known[3:]):
+        return known[:2]
+    return ask(transport)
 
 
 class Connections:

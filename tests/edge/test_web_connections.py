@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from era_ap.web.connections import ConnectionPolicy, Connections, Cork
+from era_ap.web.connections import ConnectionPolicy, Connections, Cork, address_of
 
 
 class Wire:
@@ -104,6 +104,24 @@ def test_one_that_closes_and_is_not_read_is_cut_in_the_end() -> None:
     one.is_lost = True
     all_.sweep(100.0)
     assert 100.0 < one.deadline < 200.0
+
+
+@pytest.mark.parametrize(
+    ("known", "address"),
+    [
+        (("192.0.2.1", 80), ("192.0.2.1", 80)),
+        (("2001:db8::1", 80, 0, 0), ("2001:db8::1", 80)),
+        (("fe80::1", 80, 0, 2), ("fe80::1%eth0", 80)),
+        (None, ("fe80::1%eth0", 80)),
+        ("/run/a.socket", ("fe80::1%eth0", 80)),
+    ],
+)
+def test_the_kernel_is_asked_only_for_what_the_loop_cannot_know(known: object, address: object) -> None:
+    class Transport:
+        def get_extra_info(self, _name: str) -> object:
+            return known
+
+    assert address_of(Transport(), "peername", lambda _: ("fe80::1%eth0", 80)) == address  # type: ignore[arg-type]
 
 
 class ClosedTransport:
