@@ -17,18 +17,37 @@ from era_ap.provisioning.fields import as_text
 if TYPE_CHECKING:
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.scope import Line, Scope
+    from era_ap.provisioning.spots import Known
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make, and each phone has dozens
 class BlfKey:
-    """One entry of the list; ``index`` counts from 1. ``numbers`` are the placeholders that no field
-    redefines. A ``typed`` key was placed by the model's data; its numbers are safe for the dialect.
+    """One entry of the list; ``index`` counts from 1. What it has ``said`` goes before its fields.
+
+    A key that was placed by the model's data is ``known``: its numbers are safe for the dialect.
     """
 
     index: int
     fields: Mapping[str, object]
-    numbers: Mapping[str, str]
-    typed: bool = False
+    said: Mapping[str, str]
+    known: Known | None = None
+    _numbers: Mapping[str, str] | None = None
+
+    @property
+    def numbers(self) -> Mapping[str, str]:
+        """The placeholders that no field redefines."""
+        if self.known is None:
+            return self.said
+        if self._numbers is None:
+            self._numbers = self.known.completed(self.said)
+        return self._numbers
+
+    @property
+    def names(self) -> Mapping[str, object]:
+        """What a row that copies may ask for: all that is not the same for each key at this place."""
+        if self.known is None:
+            return {**self.fields, **self.said}
+        return self.numbers if self.known.rules else self.said
 
 
 def read_keys(line: Line, lines: int | None) -> tuple[BlfKey, ...]:

@@ -1,35 +1,33 @@
-"""Filling in a parsed template: splicing files, repeating lists, inserting values (spec 6 and 7).
+"""Filling in a parsed template: repeating lists, and following a plan where there is one (spec 6 and 7).
 
-Owns what is scanned again and what is not, and warnings. Data (account, BLF and reserved values, addresses,
-numbers) is inserted made safe and never scanned. Constants are scanned again, their literal text made safe;
-includes and the templates of lists are markup, spliced as they are. Does not own the walking (``walk``).
+Owns the lists and what divides their entries, and the use of plans: what a plan does not say for sure, or is
+to be refused, is left to the walk. Does not own what a placeholder inserts (``insert``) nor the making of
+plans (``planner``).
 
-Line endings of what is spliced: where the including file goes on after the placeholder, its own line goes on
-too, so the line ending at the end of the spliced file is left out. Entries of a list are divided by it. A
-``[blf]`` or ``[accounts]`` alone on its line (not in its whole file) divides entries whose template has none
-by a line break, and goes with its line where there is no entry.
+Entries of a list are divided by the line ending of their template. A ``[blf]`` or ``[accounts]`` alone on its
+line (not in its whole file) divides entries whose template has none by a line break, and goes with its line
+where there is no entry.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from era_ap.errors import Problem, Reason, Refused, Severity
-from era_ap.masking import is_secret
+from era_ap.errors import Refused
 from era_ap.provisioning.blf import BlfKey, entry_template, template_missing
 from era_ap.provisioning.escape import Place
-from era_ap.provisioning.language import Category, Kind, Placeholder, Template, parse
-from era_ap.provisioning.limits import SHOWN, named
+from era_ap.provisioning.insert import Inserter
+from era_ap.provisioning.language import Category
+from era_ap.provisioning.plan import Remark, Repeat, Slot, Varies, Where
 from era_ap.provisioning.scope import NamesNeeded
-from era_ap.provisioning.values import Missing, Values
-from era_ap.provisioning.walk import Walker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from era_ap.provisioning.language import Node
+    from era_ap.provisioning.language import Kind, Placeholder, Template
     from era_ap.provisioning.meter import Meter
+    from era_ap.provisioning.plan import Plan
+    from era_ap.provisioning.planner import Plans, Table
     from era_ap.provisioning.scope import Line, Scope
 
 
@@ -37,31 +35,21 @@ _ALIKE: Final = (Place.TEXT, Place.MARKUP)
 """Places where values are safe one by one if they are so all together."""
 
 
-class Expansion(Walker):
-    """Fills templates for one scope; ``encoding`` is that of the output, ``kind`` decides the escaping.
+class Expansion(Inserter):
+    """Fills templates for one scope.
 
-    ``warnings`` and ``files`` (names of templates used) are in the order they came up. ``secrets`` are the
-    values a trace has to hide; without a trace they are not collected.
+    ``secrets`` are the values a trace has to hide; without a trace they are not collected.
     """
 
-    is_traced = False
-
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
-        super().__init__(kind, meter, encoding, depth)
-        self._scope = scope
-        dialect = scope.layout.dialect if scope.layout is not None else None
-        self._dialect = dialect if dialect is not None and dialect.touches_values else None
-        self.warnings: dict[Problem, None] = {}
-        self._values = values = Values(scope, self.warnings)
-        self._sources = (values.sipuser, values.account, values.blf, values.nslookup, values.random)
+        super().__init__(scope, kind, meter, encoding, depth)
+        self._plans: Plans | None = scope.plans
+        self._follows = False
         self._handlers = (
             *(self._data, self._data, self._data, self._data, self._data),
             *(self._constant, self._include, self._list, self._list),
         )
-        self._origin = ""
-        self._constants: dict[str, Template] = {}
         self.secrets: set[str] = set()
-        self.files: dict[str, None] = {}
 
     def fill(self, template: Template, place: Place | None = None) -> str:
         """The text of ``template`` filled in; ``place`` is where all of it lands, None: where the root lands.
@@ -85,162 +73,125 @@ class Expansion(Walker):
         self._move(before)
         return "".join(out)
 
+    def follow(self, template: Template) -> str | None:
+        """What ``fill`` gives, by the plan of the root ``template``; None, and this expansion is of no more
+        use, where there is no such plan or something is to be refused.
+        """
+        table = self._table(template)
+        plan = table.plan(self._scope, None) if table is not None else None
+        if plan is None:
+            return None
+        out: list[str] = []
+        self._follows = True
+        try:
+            self._take(plan, out)
+        except (Refused, Varies):
+            return None
+        self._follows = False
+        return "".join(out)
+
     def check_known(self) -> None:
         """Raise ``NamesNeeded`` if an address was missing because its name was never asked for."""
         if self._values.needed:
             raise NamesNeeded(frozenset(self._values.needed))
 
-    def _put(self, value: str, out: list[str]) -> None:
-        text = self._safe(value)
-        out.append(text)
-        self._meter.grow(len(text))
+    def _table(self, template: Template) -> Table | None:
+        """The plans of a template that is to be filled in here."""
+        if self._plans is None:
+            return None
+        where = Where(template, self._place, self._encoding, self._most_depth, tuple(self._stack))
+        return self._plans.at(where)
 
-    def _missing(self, node: Placeholder, missing: Missing) -> None:
-        detail = _told(node, missing.detail)
-        if self._scope.missing_is_error:
-            raise Refused(missing.reason, detail)
-        problem = Problem(missing.reason, f"{self._file}:{self._line}", detail, Severity.WARNING)
-        self.warnings[problem] = None
-        self._origin = "missing"
+    def _take(self, plan: Plan, out: list[str]) -> None:
+        """Do what is left to do of a template. Raises ``Varies`` or ``Refused``."""
+        if not self._meter.takes(plan.expansions, plan.size):
+            raise Varies
+        self.files |= plan.files
+        handlers = self._handlers
+        for step in plan.steps:
+            if type(step) is str:
+                out.append(step)
+            elif type(step) is Slot:
+                node = step.node
+                self._file, self._line = step.file, node.line
+                if step.place is not self._place:
+                    self._move(step.place)
+                handlers[node.category](node, step.key, out)
+            elif type(step) is Repeat:
+                self._stack, self._depth = list(step.stack), len(step.stack) - 1
+                self._move(step.place)
+                self._repeat(step.node, step.table, out)
+            elif type(step) is Remark:
+                self.warnings |= dict.fromkeys(step.warnings)
 
-    def _data(self, node: Placeholder, key: str, out: list[str]) -> None:
-        value = self._sources[node.category](key, node.path if node.parts is None else tuple(key.split(".")))
-        if type(value) is str:
-            self._put(value if self._dialect is None else self._carried(node, key, value), out)
-        elif type(value) is Missing:
-            self._missing(node, value)
-
-    def _carried(self, node: Placeholder, key: str, value: str) -> str:
-        """``value`` as the dialect of the model writes it. Raises ``Refused`` (VALUE_FORBIDDEN)."""
-        dialect, blf_key = self._dialect, self._values.blf_key
-        if dialect is None or self._place is Place.KEY:
-            return value
-        if (
-            node.category is Category.BLF_FIELD
-            and blf_key is not None
-            and blf_key.typed
-            and key in blf_key.numbers
-        ):
-            return value
-        flaw = dialect.flaw(value)
-        if flaw is not None:
-            what = f"the value of {node.source} has {named(flaw)}, which this model's files cannot carry"
-            if key.rpartition(".")[2] not in SHOWN:
-                raise Refused(Reason.VALUE_FORBIDDEN, what)
-            value = dialect.blanked(value)
-            where = f"{self._file}:{self._line}"
-            self.warnings[
-                Problem(Reason.VALUE_CHANGED, where, f"{what}; a blank stands there", Severity.WARNING)
-            ] = None
-        return dialect.carried(value)
-
-    def _constant(self, node: Placeholder, key: str, out: list[str]) -> None:
-        value, origin = self._values.constant(key)
-        if type(value) is Missing:
-            self._missing(node, value)
-            return
-        if origin and "[" in str(value):
-            self._scanned(f"constants.{key}", str(value), out)
-        else:
-            self._put(str(value) if self._dialect is None else self._carried(node, key, str(value)), out)
-        self._origin = origin
-
-    def _scanned(self, name: str, value: str, out: list[str]) -> None:
-        """Expand a constant: its placeholders as anywhere, its literal text made safe like data."""
-        template = self._constants.get(name)
-        if template is None:
-            try:
-                template = self._constants[name] = _parsed(name, value)
-            except Refused as refused:
-                raise Refused(refused.reason, f"in the value of [{name}], {refused.detail}") from None
-        nodes: list[Node] = []
-        for node in template.nodes:
-            if isinstance(node, Placeholder):
-                nodes.append(node)
-            else:
-                nodes.append(self._safe(node if isinstance(node, str) else node.text))
-        self._splice(template, nodes, out, whole=False)
-
-    def _include(self, node: Placeholder, key: str, out: list[str]) -> None:
-        if leaves_storage(key):
-            raise Refused(Reason.INCLUDE_OUTSIDE, _told(node, f"{key[:120]!r} is no name inside templates/"))
-        template = self._scope.templates(key)
-        if template is None:
-            name = _told(node, key[:120])
-            raise Refused(Reason.INCLUDE_MISSING, f"templates/ has no {name!r}", (*self._stack, name))
-        self.files[template.name] = None
-        whole = node.last and self._whole
-        self._splice(template, template.nodes if whole else template.body, out, whole=whole)
-        self._origin = template.name
-
-    def _copied(
-        self, template: Template, entries: Sequence[BlfKey | Line], divider: str, out: list[str]
-    ) -> bool:
-        """Fill in entries in one go where their template only copies what typed keys have: most lists are so.
-
-        False, and nothing has happened, where the walk has to do it, or has to find what is wrong.
-        """
-        mould = template.mould
-        if mould is None or self.is_traced or self._depth >= self._most_depth:
-            return False
-        values: list[str] = []
-        try:
-            for entry in entries:
-                if type(entry) is not BlfKey or not entry.typed:
-                    return False
-                values += mould.values(entry.numbers)
-        except KeyError:
-            return False
-        together = "".join(values)
-        if self._place not in _ALIKE or self._safe(together) != together:
-            values = list(map(self._safe, values))
-        text = divider.join([mould.form] * len(entries)) % tuple(values)
-        own = len(text) - len(divider) * (len(entries) - 1)
-        if not self._meter.takes(mould.expansions * len(entries), own):
-            return False
-        out.append(text)
-        return True
+    # --- lists
 
     def _list(self, node: Placeholder, _key: str, out: list[str]) -> None:
+        self._repeat(node, None, out)
+
+    def _repeat(self, node: Placeholder, table: Table | None, out: list[str]) -> None:
         values = self._values
-        entries: Sequence[BlfKey | Line] = (
-            values.blf_keys() if node.category is Category.BLF else values.lines()
-        )
+        keys = values.blf_keys() if node.category is Category.BLF else ()
+        entries: Sequence[BlfKey | Line] = keys if node.category is Category.BLF else values.lines()
         if not entries:
             return
-        stem = "blf" if node.category is Category.BLF else "account"
-        template = entry_template(self._scope, stem)
-        if template is None:
-            raise template_missing(self._scope, stem)
+        template = table.where.template if table is not None else self._template(node)
+        before = values.blf_key, values.line
+        if table is None and before == (None, None):
+            table = self._table(template)
         self.files[template.name] = None
         divider = template.ending or ((node.ending.lstrip(" \t") or "\n") if node.alone else "")
-        before = values.blf_key, values.line
         out.append(node.indent)
-        if not self._copied(template, entries, divider, out):
+        if not keys or table is None or not self._copied(table, keys, divider, out):
             for position, entry in enumerate(entries):
                 if position:
                     out.append(divider)
                 values.enter(entry)
-                self._splice(template, template.body, out, whole=False)
+                self._entry(template, table, entry, out)
         values.blf_key, values.line = before
         out.append(node.ending)
         self._meter.grow(len(node.indent) + len(node.ending) + len(divider) * (len(entries) - 1))
         self._origin = template.name
 
+    def _entry(self, template: Template, table: Table | None, entry: BlfKey | Line, out: list[str]) -> None:
+        plan = table.plan(self._scope, entry) if table is not None and self._follows else None
+        if plan is not None:
+            self._take(plan, out)
+            return
+        place = self._place
+        self._splice(template, template.body, out, whole=False)
+        if self._follows and self._place is not place:
+            raise Varies
 
-@lru_cache(maxsize=1024)
-def _parsed(name: str, value: str) -> Template:
-    """The same constants come with every phone."""
-    return parse(name, value)
+    def _copied(self, table: Table, keys: Sequence[BlfKey], divider: str, out: list[str]) -> bool:
+        """Fill in keys in one go where their plans only copy: most lists are so.
 
-
-def _told(node: Placeholder, words: str) -> str:
-    """``words`` that quote a key, or the placeholder as written if a secret may be part of that key."""
-    return node.source[:120] if node.parts is not None and is_secret(node.source) else words
-
-
-def leaves_storage(name: str) -> bool:
-    """Whether an include could name a file outside ``templates/``, on any system."""
-    if name.startswith("/") or "\\" in name or "\0" in name or name[1:2] == ":":
+        False, and nothing has happened, where it takes more than that, or something is wrong.
+        """
+        form = table.form(self._scope, keys, divider)
+        if form is None:
+            return False
+        values: list[str] = []
+        try:
+            for key, copied in zip(keys, form.rows, strict=True):
+                values += copied(key.names)
+            together = "".join(values)
+        except (KeyError, TypeError):  # one has no such name, or no text there
+            return False
+        if self._place not in _ALIKE or self._safe(together) != together:
+            values = list(map(self._safe, values))
+            together = "".join(values)
+        if not self._meter.takes(form.expansions, form.size + len(together)):
+            return False
+        pieces = list(form.pieces)
+        pieces[1::2] = values
+        out += pieces
+        self.files |= form.files
         return True
-    return ".." in name and ".." in name.split("/")
+
+    def _template(self, node: Placeholder) -> Template:
+        stem = "blf" if node.category is Category.BLF else "account"
+        template = entry_template(self._scope, stem)
+        if template is None:
+            raise template_missing(self._scope, stem)
+        return template

@@ -22,6 +22,7 @@ from era_ap.provisioning.fields import as_text
 from era_ap.provisioning.layout import NONE, canonical
 from era_ap.provisioning.limits import named
 from era_ap.provisioning.rules import whole
+from era_ap.provisioning.spots import Seat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ _NOTHING_SAID: Final = {
 }
 _PLACE: Final = ("module", "page", "position")
 _WORKING: Final = ("number", "value", "pickup")
+_MOST_SEATS: Final = 256
 _ASKING: Final = frozenset({"type", "area", "line", *_PLACE})
 """Fields by which an entry asks for a certain key; most have none of them."""
 
@@ -55,7 +57,38 @@ def place(entries: Sequence[BlfKey], layout: Layout, lines: Sequence[Line], pick
 
     ``pickup`` is what an entry of type blf is picked up with if it does not say so itself.
     """
-    return _Placing(layout, lines, pickup).place(entries)
+    problems: list[Problem] = []
+    words = _Words(layout, lines, pickup, problems)
+    seats = _seats_of_plain(entries, layout, lines)
+    if seats is None:
+        seats = _Placing(layout, lines, problems).seats(entries)
+    return Placed(
+        tuple([key for seat in seats if (key := words.key(seat, entries)) is not None]), tuple(problems)
+    )
+
+
+def _seats_of_plain(
+    entries: Sequence[BlfKey], layout: Layout, lines: Sequence[Line]
+) -> tuple[Seat, ...] | None:
+    """The seats of entries that ask for nothing: on all phones with these lines they are the same.
+
+    None where one of them asks for something, or finds no place.
+    """
+    if layout.types and _BLF not in layout.types:
+        return None
+    for entry in entries:
+        if not _ASKING.isdisjoint(entry.fields):
+            return None
+    mark = (len(entries), *[line.number for line in lines])
+    seats = layout.seats.get(mark)
+    if seats is None:
+        problems: list[Problem] = []
+        seats = _Placing(layout, lines, problems).seats(entries)
+        if problems:
+            return None
+        if len(layout.seats) < _MOST_SEATS:
+            layout.seats[mark] = seats
+    return seats
 
 
 @dataclass(slots=True)
@@ -74,19 +107,17 @@ class _Wish:
 class _Placing:
     """The keys of one phone being given away; ``_taken`` has the entry on each, or words for what else is."""
 
-    def __init__(self, layout: Layout, lines: Sequence[Line], pickup: str) -> None:
+    def __init__(self, layout: Layout, lines: Sequence[Line], problems: list[Problem]) -> None:
         self._layout = layout
         self._areas = layout.areas or ()
         self._lines = {line.number: line for line in lines}
         self._primary = lines[0]
-        self._pickup = pickup
-        self._types = frozenset(kind for area in self._areas for kind in area.types)
+        self._types = layout.types
         self._taken: dict[int, str | int] = {}
         self._of_lines: dict[int, _Wish] = {}
         self._candidates: dict[tuple[str | None, str, int | None, int | None], Iterator[int]] = {}
-        self._said_of_lines: dict[int, dict[str, str]] = {}
         self._has_blf = _BLF in self._types or not self._types
-        self._problems: list[Problem] = []
+        self._problems = problems
         for area in self._areas:
             for line in lines if area.accounts else ():
                 if line.number <= area.size:
@@ -95,7 +126,8 @@ class _Placing:
                     if area.writes_lines and _LINE in area.types:
                         self._of_lines[number] = _Wish(BlfKey(0, {}, {}), _LINE, line)
 
-    def place(self, entries: Sequence[BlfKey]) -> Placed:
+    def seats(self, entries: Sequence[BlfKey]) -> tuple[Seat, ...]:
+        """Who is on which key, in the order of the phone."""
         wishes = [wish for entry in entries if (wish := self._wish(entry)) is not None]
         found: dict[int, _Wish] = dict(self._of_lines)
         for fixed in (True, False):
@@ -105,8 +137,14 @@ class _Placing:
                     if number:
                         self._taken[number] = wish.entry.index
                         found[number] = wish
-        keys = [self._key(number, found.get(number)) for number in self._written(found)]
-        return Placed(tuple(key for key in keys if key is not None), tuple(self._problems))
+        return tuple(self._seat(number, found.get(number)) for number in self._written(found))
+
+    def _seat(self, number: int, wish: _Wish | None) -> Seat:
+        empty = self._layout.known(number, NONE)
+        if wish is None or wish.kind is None:
+            return Seat(empty, empty)
+        known = self._layout.known(number, wish.kind if wish.kind in self._types else NONE)
+        return Seat(known, empty, wish.kind, wish.entry.index, wish.line.number)
 
     # --- what an entry asks for
 
@@ -219,62 +257,83 @@ class _Placing:
                 }
         return sorted(numbers)
 
-    # --- what it says
+    def _note(self, entry: BlfKey, reason: Reason, what: str) -> None:
+        self._problems.append(_problem(self._primary, entry, reason, what))
 
-    def _key(self, number: int, wish: _Wish | None) -> BlfKey | None:
-        said = self._said(wish, wish.kind) if wish is not None and wish.kind is not None else None
-        if wish is not None and said is not None:
-            kind = said["type"] if said["type"] in self._types else NONE
-            names = self._layout.known(number, kind).completed(said)
-            return BlfKey(wish.entry.index, wish.entry.fields, names, typed=True)
-        known = self._layout.known(number, NONE)
-        if known.area.fill == NONE:
+
+class _Words:
+    """What the keys of one phone say."""
+
+    def __init__(self, layout: Layout, lines: Sequence[Line], pickup: str, problems: list[Problem]) -> None:
+        self._lines = {line.number: line for line in lines}
+        self._primary = lines[0]
+        self._pickup = pickup
+        self._problems = problems
+        self._dialect = layout.dialect
+        self._label_length = layout.dialect.label_length if layout.dialect is not None else 0
+        self._careful = layout.dialect is not None and layout.dialect.touches_values
+        self._of_lines: dict[int, dict[str, str]] = {}
+
+    def key(self, seat: Seat, entries: Sequence[BlfKey]) -> BlfKey | None:
+        """The key at ``seat`` with its entry of ``entries``; None where nothing is written."""
+        if seat.kind is not None:
+            key = entries[seat.entry - 1] if seat.entry else BlfKey(0, {}, {})
+            said = self._said(key, seat.kind, seat.line)
+            if said is not None:
+                key.said, key.known = said, seat.known
+                return key
+        if seat.empty.area.fill == NONE:
             return None
         line = {"line": str(self._primary.number), "line0": str(self._primary.number - 1)}
-        return BlfKey(0, {}, known.completed({**_NOTHING_SAID, **line}), typed=True)
+        return BlfKey(0, {}, {**_NOTHING_SAID, **line}, seat.empty)
 
-    def _said(self, wish: _Wish, kind: str) -> dict[str, str] | None:
+    def _said(self, entry: BlfKey, kind: str, line: int) -> dict[str, str] | None:
         """What the entry itself says, safe for the dialect; None if the dialect cannot carry it."""
-        get, index = wish.entry.fields.get, wish.entry.index
-        of_line = self._said_of_lines.get(wish.line.number)
+        get, index = entry.fields.get, entry.index
+        of_line = self._of_lines.get(line)
         if of_line is None:
-            of_line = self._said_of_lines[wish.line.number] = _said_of(wish.line)
-        login = of_line["login"]
+            of_line = self._of_lines[line] = _said_of(self._lines[line])
         value = as_text(get("value"))
         number = as_text(get("number")) or value or ""
-        label = as_text(get("label")) or number
+        label = as_text(get("label")) or number or {_LINE: of_line["login"], NONE: ""}.get(kind, kind)
         said = {
+            **of_line,
             "type": kind,
             "number": number,
             "value": value or number,
             "pickup": as_text(get("pickup")) or (self._pickup if kind == _BLF else ""),
-            "label": label or {_LINE: login, NONE: ""}.get(kind, kind),
+            "label": label,
             "index": str(index or ""),
             "index0": str(index - 1) if index else "",
-            **of_line,
         }
-        dialect = self._layout.dialect
-        if dialect is None:
-            return said
-        if dialect.touches_values:
-            for name in _WORKING:
-                flaw = dialect.flaw(said[name], in_key=True)
-                if flaw is not None:
-                    what = f"its {name} has {named(flaw)}, which files of this model cannot carry"
-                    self._note(wish.entry, Reason.KEY_VALUE, what)
-                    return None
-                said[name] = dialect.carried(said[name])
-            said["login"] = dialect.carried(login)
-            said["label"] = dialect.blanked(said["label"], in_key=True)
-        if dialect.label_length:
-            said["label"] = said["label"][: dialect.label_length].rstrip()
-        said["label"] = dialect.carried(said["label"])
+        if self._careful and not self._carried(entry, said):
+            return None
+        if self._label_length:
+            said["label"] = said["label"][: self._label_length].rstrip()
+        if self._careful and self._dialect is not None:
+            said["label"] = self._dialect.carried(said["label"])
         return said
 
-    def _note(self, entry: BlfKey, reason: Reason, what: str) -> None:
-        account = self._primary.account
-        detail = f"BLF entry {entry.index} of account {account.key}: {what}"
-        self._problems.append(Problem(reason, account.origin, detail, Severity.WARNING))
+    def _carried(self, entry: BlfKey, said: dict[str, str]) -> bool:
+        """Whether the dialect can carry what is said, which is then written as it must be."""
+        dialect = self._dialect
+        assert dialect is not None
+        for name in _WORKING:
+            flaw = dialect.flaw(said[name], in_key=True)
+            if flaw is not None:
+                what = f"its {name} has {named(flaw)}, which files of this model cannot carry"
+                self._problems.append(_problem(self._primary, entry, Reason.KEY_VALUE, what))
+                return False
+            said[name] = dialect.carried(said[name])
+        said["login"] = dialect.carried(said["login"])
+        said["label"] = dialect.blanked(said["label"], in_key=True)
+        return True
+
+
+def _problem(primary: Line, entry: BlfKey, reason: Reason, what: str) -> Problem:
+    account = primary.account
+    detail = f"BLF entry {entry.index} of account {account.key}: {what}"
+    return Problem(reason, account.origin, detail, Severity.WARNING)
 
 
 def _suiting(areas: Sequence[Area], wish: _Wish) -> Iterator[int]:

@@ -14,10 +14,8 @@ import codecs
 import enum
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from operator import itemgetter
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.escape import Moves, moves
@@ -102,22 +100,13 @@ class Placeholder:
 Node = str | Switch | Placeholder
 
 
-class Mould(NamedTuple):
-    """A body that only copies: ``form`` % ``values(fields of a key)``; a missing field is a KeyError."""
-
-    form: str
-    expansions: int
-    values: Callable[[Mapping[str, str]], tuple[str, ...]]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
     """A parsed file of ``templates/``; immutable.
 
     ``includes`` and ``hostnames`` are the names written without placeholders. ``body`` is ``nodes`` without
     the line ending of the last line, which is ``ending``: what stands in another file where that file's own
-    line goes on. ``weight`` is the number of literal characters. ``mould`` is there where the body has
-    nothing but text and literal ``[blf.KEY]``.
+    line goes on. ``weight`` is the number of literal characters.
     """
 
     name: str
@@ -131,7 +120,6 @@ class Template:
     body: tuple[Node, ...]
     ending: str
     weight: int
-    mould: Mould | None = None
 
 
 def decode(data: bytes) -> tuple[str, str]:
@@ -189,24 +177,7 @@ def parse(name: str, text: str, *, encoding: str = "utf-8", revision: str = "") 
         body=body,
         ending=ending,
         weight=sum(_literal_length(node) for node in nodes),
-        mould=_mould(body),
     )
-
-
-def _mould(body: tuple[Node, ...]) -> Mould | None:
-    form, keys = "", []
-    for node in body:
-        if isinstance(node, str):
-            form += node.replace("%", "%%")
-        elif isinstance(node, Placeholder) and node.category is Category.BLF_FIELD and node.parts is None:
-            form += "%s"
-            keys.append(node.key)
-        else:
-            return None
-    if not keys:
-        return None
-    # With one key, itemgetter would give no tuple.
-    return Mould(form, len(keys), itemgetter(*keys) if keys[1:] else lambda named: (named[keys[0]],))
 
 
 def host_name(key: str) -> str:

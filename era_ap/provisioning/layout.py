@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from era_ap.provisioning.limits import dialect_of, read_limits
 from era_ap.provisioning.rules import NAME, Rule, read_rule, whole
-from era_ap.provisioning.spots import Area, Known, known_of
+from era_ap.provisioning.spots import Area, Known, Seat, known_of
 
 if TYPE_CHECKING:
     from era_ap.provisioning.limits import Dialect
@@ -59,7 +59,8 @@ Bad = Callable[[tuple[str | int, ...], str], None]
 class Layout:
     """What is known of one model; without ``areas`` its keys are only numbered, ``lines`` of 0 is not known.
 
-    ``constants`` are words of the vendor and defaults, below those of domain and site.
+    ``constants`` are words of the vendor and defaults, below those of domain and site. ``types`` are those of
+    all areas; ``seats`` are kept of keys that are given away alike, by how many there are and the lines.
     """
 
     areas: tuple[Area, ...] | None
@@ -67,6 +68,8 @@ class Layout:
     line_fields: Fields
     dialect: Dialect | None
     constants: Mapping[str, str]
+    types: frozenset[str]
+    seats: dict[tuple[int, ...], tuple[Seat, ...]] = field(default_factory=dict, compare=False, repr=False)
     _known: dict[tuple[int, str], Known] = field(default_factory=dict, compare=False, repr=False)
 
     def known(self, number: int, kind: str) -> Known:
@@ -125,6 +128,7 @@ def compile_layout(part: Part) -> Layout | None:
             first += area.size
     return Layout(
         areas=tuple(areas) if "keys" in part else None,
+        types=frozenset(kind for area in areas for kind in area.types),
         lines=_int(accounts.get("count", 0)),
         line_fields=_fields_of(accounts),
         dialect=dialect_of(part.get("dialect", {})),

@@ -17,16 +17,16 @@ _CLOCK_EVERY: Final = 32
 
 
 class Meter:
-    """Counts for one file; the time runs from its making."""
+    """Counts for one file; the time runs from its making. ``expansions`` and ``size`` are to be read."""
 
     __slots__ = (
         "_clock",
         "_deadline",
-        "_expansions",
         "_most_expansions",
         "_most_output",
         "_seconds",
-        "_size",
+        "expansions",
+        "size",
     )
 
     def __init__(self, budget: Budget) -> None:
@@ -35,29 +35,29 @@ class Meter:
         self._deadline = budget.clock() + budget.seconds
         self._most_expansions = budget.expansions
         self._most_output = budget.output
-        self._expansions = 0
-        self._size = 0
+        self.expansions = 0
+        self.size = 0
 
     def step(self) -> None:
         """Count one expansion. Raises ``Refused`` (EXPANSION_LIMIT, TIME_LIMIT)."""
-        self._expansions += 1
-        if self._expansions % _CLOCK_EVERY == 0:
+        self.expansions += 1
+        if self.expansions % _CLOCK_EVERY == 0:
             self.check_clock()
-        if self._expansions > self._most_expansions:
+        if self.expansions > self._most_expansions:
             raise Refused(Reason.EXPANSION_LIMIT, f"more than {self._most_expansions} expansions")
 
     def grow(self, characters: int) -> None:
         """Count output, where a character is at least one byte. Raises ``Refused`` (OUTPUT_LIMIT)."""
-        self._size += characters
-        if self._size > self._most_output:
+        self.size += characters
+        if self.size > self._most_output:
             raise Refused(Reason.OUTPUT_LIMIT, f"more than {self._most_output} bytes")
 
     def takes(self, expansions: int, characters: int) -> bool:
         """Count all of them at once; False, and nothing is counted, where not all fit."""
-        done, size = self._expansions + expansions, self._size + characters
+        done, size = self.expansions + expansions, self.size + characters
         if done > self._most_expansions or size > self._most_output or self._clock() > self._deadline:
             return False
-        self._expansions, self._size = done, size
+        self.expansions, self.size = done, size
         return True
 
     def check_size(self, size: int) -> None:

@@ -21,7 +21,7 @@ from era_ap.provisioning.render import render
 from era_ap.provisioning.request import Content, Refusal, Subject
 from era_ap.provisioning.resolution import Resolution, resolve
 from era_ap.provisioning.scope import Budget, Rendering, Scope
-from era_ap.provisioning.scoping import scope_of
+from era_ap.provisioning.scoping import Scoping
 from era_ap.provisioning.trust import DISTRUST
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Provisioner:
             trust, lambda mac: login_of(mac, self.rules.master_domain, self.directory, self.catalogue)
         )
         self._kept = KeptAnswers()
+        self._scoping = Scoping()
         self._builtin = builtin_masks()
         self._masks = MaskTable(self._builtin)
         self._masks_of: Domain | None = None
@@ -174,11 +175,13 @@ class Provisioner:
 
         Raises ``Refused`` if an account without registration has no gate (spec 12).
         """
-        assert found.template is not None
+        assert found.template is not None and self.catalogue is not None
         return Filling(
             key=Key(found.name.lstrip("/"), local, query, mac_hint),
             template=found.template,
-            scope=scope_of(found, self.rules, self.catalogue, self.directory, self.addresses, local),
+            scope=self._scoping.scope(
+                found, self.rules, self.catalogue, self.directory, self.addresses, local
+            ),
             subject=subject_of(found),
             found=found,
         )

@@ -56,12 +56,9 @@ def render(template: Template, scope: Scope, budget: Budget, *, trace: bool = Fa
         NamesNeeded: host names built by placeholders are to be resolved first.
     """
     kind = kind_of(template, scope)
-    meter = Meter(budget)
     try:
         _check_required(scope)
-        maker = TracedExpansion if trace else Expansion
-        expansion = maker(scope, kind, meter, template.encoding, budget.depth)
-        text = expansion.fill(template)
+        expansion, meter, text = _filled(template, scope, kind, budget, trace=trace)
         changes: tuple[TraceEntry, ...] = ()
         if scope.lines and scope.is_corrected and scope.lines[0].device.override:
             text, changes = override.apply(text, kind, scope.lines[0], expansion, meter)
@@ -81,6 +78,22 @@ def render(template: Template, scope: Scope, budget: Budget, *, trace: bool = Fa
         trace=() if entries is None else (*entries, *changes),
         files=tuple({template.name: None, **expansion.files}),
     )
+
+
+def _filled(
+    template: Template, scope: Scope, kind: Kind, budget: Budget, *, trace: bool
+) -> tuple[Expansion, Meter, str]:
+    """The text by the plan of the template, or by the walk where there is none or something is to be told."""
+    if scope.plans is not None and not trace:
+        meter = Meter(budget)
+        expansion = Expansion(scope, kind, meter, template.encoding, budget.depth)
+        text = expansion.follow(template)
+        if text is not None:
+            return expansion, meter, text
+    meter = Meter(budget)
+    maker = TracedExpansion if trace else Expansion
+    expansion = maker(scope, kind, meter, template.encoding, budget.depth)
+    return expansion, meter, expansion.fill(template)
 
 
 def kind_of(template: Template, scope: Scope) -> Kind:

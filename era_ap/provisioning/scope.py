@@ -7,8 +7,8 @@ result and its trace. Decides nothing, reads no clock and asks no DNS: all of th
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import random
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from era_ap.errors import Problem, Refused
     from era_ap.provisioning.language import Kind, Template
     from era_ap.provisioning.layout import Layout
+    from era_ap.provisioning.planner import Plans
+
+
+DAEMON: Final = "the daemon"
+"""The origin of constants that nobody has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class ConstantSource:
     notes: Mapping[str, Problem] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes far longer to make: each rendering has one
 class Scope:
     """Everything a template may refer to.
 
@@ -51,7 +56,8 @@ class Scope:
     is raised when its placeholder is used. ``addresses`` of a name that was never asked for is None, of one
     that does not exist empty. ``required`` are fields as placeholders spell them; ``sipuser.password`` counts
     only where the account registers. ``layout`` is what models.yml says of the phone's keys and limits, None
-    without; ``problems`` are warnings that were found before the filling.
+    without; ``problems`` are warnings that were found before the filling. ``own`` are the constants
+    of this phone alone, the last ones; ``plans`` those of phones that differ only in lines, reserved and own.
     """
 
     templates: Callable[[str], Template | None]
@@ -68,6 +74,8 @@ class Scope:
     is_corrected: bool = True
     layout: Layout | None = None
     problems: tuple[Problem, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
+    plans: Plans | None = None
 
 
 @dataclass(frozen=True, slots=True)

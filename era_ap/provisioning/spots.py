@@ -8,7 +8,7 @@ are computed once for each key and type, not for every phone of the model. Does 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from era_ap.provisioning.rules import Spot
 
@@ -54,9 +54,11 @@ class Area:
         return self.unit * max(self.modules, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Known:
     """``names`` hold whatever the entry says; ``rules`` are left to be computed, in order, from both.
+
+    ``fixed`` are the names that no rule computes anew. There is one of each key and type, equal to no other.
 
     ``names`` is a plain dict, though nobody may change it: it is merged for each key of each phone, which of
     any other mapping takes three times as long.
@@ -66,6 +68,7 @@ class Known:
     spot: Spot
     names: Mapping[str, str]
     rules: tuple[tuple[str, Rule], ...]
+    fixed: frozenset[str]
 
     def completed(self, said: Mapping[str, str]) -> Mapping[str, str]:
         """All names of the key, given what its entry has ``said``."""
@@ -75,6 +78,19 @@ class Known:
             if text is not None:
                 names[name] = text
         return names
+
+
+class Seat(NamedTuple):
+    """A key that is written: as ``known`` with an entry or a line on it, as ``empty`` with none.
+
+    ``kind`` is None with none; ``entry`` counts them from 1, 0 is a key of the ``line`` itself.
+    """
+
+    known: Known
+    empty: Known
+    kind: str | None = None
+    entry: int = 0
+    line: int = 0
 
 
 def known_of(area: Area, number: int, kind: str) -> Known:
@@ -90,7 +106,7 @@ def known_of(area: Area, number: int, kind: str) -> Known:
         text = rule.text(spot, names)
         if text is not None:
             names[name] = text
-    return Known(area, spot, names, tuple(rules))
+    return Known(area, spot, names, tuple(rules), frozenset(names) - {name for name, _ in rules})
 
 
 def _place_names(area: Area, number: int, spot: Spot) -> dict[str, str]:

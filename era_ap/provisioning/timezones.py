@@ -61,7 +61,7 @@ class TimeZones:
     """The constants of zones on the date that ``today`` gives; kept until the date changes."""
 
     def __init__(self, today: Callable[[], datetime.date]) -> None:
-        self._today = today
+        self.today = today
         self._database = Database()
         text = resources.files("era_ap").joinpath("data/timezones.yml").read_text(encoding="utf-8")
         self._listed: dict[str, list[list[str]]] = yaml.load(text, Loader=yaml.BaseLoader)  # nosec B506 # noqa: S506 - text only
@@ -72,7 +72,7 @@ class TimeZones:
 
     def constants(self, name: str) -> ZoneConstants:
         """All constants of the zone ``name``. Raises ``Refused`` (TIMEZONE_UNKNOWN)."""
-        date = self._today()
+        date = self.today()
         if date != self._date:
             self._date, self._kept, self._zones = date, {}, {}
             self._entries = {vendor: self._of_list(vendor, date) for vendor in LISTS}

@@ -7,6 +7,7 @@ handlers are only wrapped. A value is masked if its path names a secret or if a 
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from era_ap.masking import is_secret, mask
@@ -26,10 +27,8 @@ _FIELDS = (Category.SIPUSER, Category.ACCOUNT, Category.BLF_FIELD, Category.CONS
 class TracedExpansion(Expansion):
     """An ``Expansion`` that writes down each step; ``entries`` has an outer one before those inside it."""
 
-    is_traced = True
-
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
-        super().__init__(scope, kind, meter, encoding, depth)
+        super().__init__(replace(scope, plans=None), kind, meter, encoding, depth)
         self._handlers = tuple(self._traced(handler) for handler in self._handlers)
         self._hidden = 0
         self.entries: list[TraceEntry] = []

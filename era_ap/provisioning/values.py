@@ -16,6 +16,7 @@ from era_ap.provisioning.fields import as_text, find
 from era_ap.provisioning.keys import place
 from era_ap.provisioning.language import host_name, is_address
 from era_ap.provisioning.rules import Spot
+from era_ap.provisioning.scope import DAEMON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -190,6 +191,9 @@ class Values:
                 if source.notes and key in source.notes:
                     self.problems[source.notes[key]] = None
                 return value, source.origin
+        own = self._scope.own.get(key)
+        if own is not None:
+            return own, DAEMON
         return Missing(Reason.CONSTANT_MISSING, f"the constant {key[:120]!r} is defined nowhere"), ""
 
 

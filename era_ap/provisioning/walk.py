@@ -29,6 +29,7 @@ class Walker:
     def __init__(self, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
         self._meter = meter
         self._most_depth = depth
+        self._encoding = encoding
         self._safe_at = makers(encoding)
         self._place = Place.MARKUP if kind is Kind.XML else Place.TEXT
         self._safe = self._safe_at[self._place]
