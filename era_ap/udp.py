@@ -70,6 +70,7 @@ class Listener:
 
     ``options`` are those of ``sharing``: instances of the same user may share the port, and the kernel gives
     each peer to one of them. ``sock`` is used instead of a new one: somebody else has bound it already.
+    ``is_roomy``: the kernel has granted the whole receive buffer.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Listener:
         name = sock.getsockname()
         wildcard = name[0] in ("0.0.0.0", "::")  # nosec B104 # noqa: S104 - the operator's choice, not a default
         sock.setblocking(False)
-        enlarge_receive_buffer(sock, RECEIVE_BUFFER)
+        self.is_roomy = enlarge_receive_buffer(sock, RECEIVE_BUFFER) >= RECEIVE_BUFFER
         if wildcard:
             _ask_for_local(sock, sock.family)
         self.family: int = sock.family
@@ -182,19 +183,23 @@ class Hub:
     """All sockets in one epoll behind one descriptor; a readable socket's handler gets the time, in seconds.
 
     What a handler raises goes to ``on_error`` and harms no other socket. A batch ends after a few
-    milliseconds, so that the rest of the process has its turn.
+    milliseconds, so that the rest of the process has its turn. ``is_crowded``: more sockets have something to
+    read than are served at once.
     """
 
     def __init__(self, clock: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
         self._clock = clock
         self._on_error = on_error
         self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[float], None]] = {}
+        self._handlers: list[Callable[[float], None] | None] = []  # by descriptor: they are small numbers
+        self.is_crowded = False
         self.is_lost = False
 
     def add(self, fileno: int, handler: Callable[[float], None]) -> None:
         """Call ``handler`` whenever the socket has something to read."""
         self._epoll.register(fileno, select.EPOLLIN)
+        missing = fileno + 1 - len(self._handlers)
+        self._handlers.extend([None] * missing)
         self._handlers[fileno] = handler
 
     def hand_over(self, fileno: int, handler: Callable[[float], None]) -> None:
@@ -203,11 +208,11 @@ class Hub:
 
     def remove(self, fileno: int) -> None:
         """Forget a socket that is about to be closed (closing takes it out of the epoll)."""
-        self._handlers.pop(fileno, None)
+        self._handlers[fileno] = None
 
     def close(self) -> None:
         """Forget everything."""
-        self._handlers.clear()
+        self._handlers[:] = [None] * len(self._handlers)
         self._epoll.close()
 
     def fileno(self) -> int:
@@ -220,8 +225,9 @@ class Hub:
         end = clock() + _SLICE
         while events := poll(0, _BATCH):
             now = clock()
+            self.is_crowded = len(events) == _BATCH
             for fileno, _ in events:
-                handler = handlers.get(fileno)
+                handler = handlers[fileno]
                 if handler is not None:
                     try:
                         handler(now)

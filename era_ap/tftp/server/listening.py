@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     Take = Callable[[bytes, Peer, Local, Listener, float], None]
 
-_REQUESTS_A_TURN: Final = 64
+_REQUESTS_A_TURN: Final = 32
+_PATIENCE: Final = 0.1
+"""Seconds for which requests wait in a large buffer while running transfers keep us busy."""
+_REQUESTS_OVERDUE: Final = 256
 _REQUEST_ROOM: Final = 4096
 
 
@@ -34,6 +37,7 @@ class MainSockets:
         self._listeners: list[Listener] = []
         self._joining: list[tuple[str, int, Sharing]] = []
         self._unread: set[Listener] = set()
+        self._read_at = 0.0
         self._with_peers = False
 
     def listen(self, address: str, port: int, sock: socket.socket | None) -> Peer:
@@ -68,7 +72,7 @@ class MainSockets:
         """Get nothing new, and read what is there; it may take several turns."""
         self._unread = {listener for listener in self._listeners if listener.withdraw()}
         for listener in tuple(self._unread):
-            self._turn(listener, now)
+            self._turn(listener, now, _REQUESTS_A_TURN)
 
     @property
     def is_read(self) -> bool:
@@ -87,12 +91,22 @@ class MainSockets:
         if self._with_peers:
             listener.share()
         self._listeners.append(listener)
-        self._hub.add(listener.fileno(), partial(self._turn, listener))
+        self._hub.add(listener.fileno(), partial(self._readable, listener))
         return listener.address
 
-    def _turn(self, listener: Listener, now: float) -> None:
+    def _readable(self, listener: Listener, now: float) -> None:
+        """Read, unless the transfers that run are more than we can serve: the fewer at once, the sooner each
+        is done, and what belongs to them stays in the processor's cache.
+        """
+        if not (self._hub.is_crowded and listener.is_roomy) or self._with_peers:
+            self._turn(listener, now, _REQUESTS_A_TURN)
+        elif now - self._read_at >= _PATIENCE:
+            self._turn(listener, now, _REQUESTS_OVERDUE)
+
+    def _turn(self, listener: Listener, now: float, requests: int) -> None:
+        self._read_at = now
         receive, take = listener.receive, self._take
-        for _ in range(_REQUESTS_A_TURN):
+        for _ in range(requests):
             got = receive(_REQUEST_ROOM)
             if got is None:
                 self._unread.discard(listener)
