@@ -64,7 +64,9 @@ class Machine:
         "_deadline",
         "_events",
         "_out",
+        "_sent_at",
         "_steady_until",
+        "_timeout",
         "_timing",
         "answered",
         "blocks",
@@ -79,7 +81,11 @@ class Machine:
         self._deadline = math.inf
         self._events: list[Event] = []
         self._out: Sequence[bytes] = NO_DATAGRAMS
-        self._steady_until = 0  # up to this block ``step`` goes on
+        self._sent_at = now
+        self._steady_until = (
+            0  # up to this block ``step`` goes on, and the deadline is that of the last sending
+        )
+        self._timeout = 0.0
         self.answered = False
         self.blocks = 0
         self.eventful = False
@@ -104,7 +110,7 @@ class Machine:
 
     def next_deadline(self) -> float:
         """When ``handle_timer`` is due; infinity where only the edge can go on, ``OVER`` after the end."""
-        return self._deadline
+        return self._sent_at + self._timeout if self._steady_until else self._deadline
 
     def datagrams_to_send(self) -> Sequence[bytes]:
         """What is to be sent now, in order; each datagram is handed out once."""

@@ -41,13 +41,13 @@ class ReadTransfer(Machine):
         "_complete",
         "_convert",
         "_last",
+        "_negligible",
         "_oack",
         "_packets",
         "_reading",
         "_reason",
         "_repeats",
         "_sent",
-        "_sent_at",
         "_size",
         "_source_at",
         "_window",
@@ -80,7 +80,7 @@ class ReadTransfer(Machine):
         self._reading = False
         self._oack = format_oack(agreed.acknowledged) if agreed.acknowledged else None
         self._sent = 0  # newest block under way; without roll-over, like ``blocks``
-        self._sent_at = now
+        self._negligible = 0.0
         self._awaited: bytes | None = None  # the ACK of all that is under way; None: waiting for a piece
         self._packets = 0
         self._repeats = 0
@@ -124,17 +124,17 @@ class ReadTransfer(Machine):
         acked = self._sent
         if acked >= self._steady_until or data != self._awaited:
             return None
-        trip = self.round_trip
         seconds = now - self._sent_at
-        if seconds > trip.negligible:
+        if seconds > self._negligible:
+            trip = self.round_trip
             trip.sample(seconds)
+            self._timeout, self._negligible = trip.timeout, trip.negligible
         block = acked + 1
         size = self._blksize
         self.blocks = acked
         self._sent = block
         self._awaited = ACKS[block & 0xFFFF]
         self.idle_since = self._sent_at = now
-        self._deadline = now + trip.timeout
         start = acked * size - self._base
         return DATA_HEADERS[block & 0xFFFF] + self._buffer[start : start + size]
 
@@ -167,7 +167,7 @@ class ReadTransfer(Machine):
 
     def handle_timer(self, now: float) -> None:
         """To be called at ``next_deadline`` or later; earlier calls do nothing."""
-        if now < self._deadline or self._deadline == OVER:
+        if now < self.next_deadline() or self._deadline == OVER:
             return
         at_last_block = self._at_last_block()
         if self._awaited is None:
@@ -220,6 +220,7 @@ class ReadTransfer(Machine):
                 self._out = (headers[block & 0xFFFF] + buffer[start : start + size],)
                 if self._complete and self.answered and not self._repeats:
                     self._steady_until = self._last
+                    self._timeout, self._negligible = self.round_trip.timeout, self.round_trip.negligible
             else:
                 block = min(acked + self._window, self._last)
                 offsets = range(start, start + (block - acked) * size, size)

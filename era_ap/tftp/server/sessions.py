@@ -41,7 +41,9 @@ class Session:
         "_channel",
         "_feeder",
         "_on_end",
+        "_receive",
         "_room",
+        "_send",
         "agreed",
         "asked",
         "is_shared",
@@ -66,6 +68,8 @@ class Session:
         self.subject = subject
         self.is_shared = channel.is_shared
         self._channel = channel
+        self._receive = channel.receive
+        self._send = channel.send
         self._feeder = feeder
         self._on_end = on_end
         # An ACK is short; of DATA, one octet more than fits shows what is too long.
@@ -73,10 +77,9 @@ class Session:
 
     def readable(self, now: float) -> None:
         """The transfer's own socket has a datagram, or an ICMP error."""
-        channel = self._channel
-        machine = self.machine
+        # Thousands of sessions do not fit the processor's cache: a usual block touches few objects.
         # Looked up, then called: in one step, the interpreter takes a slot for a method and searches.
-        receive, send = channel.receive, channel.send
+        receive, send, machine = self._receive, self._send, self.machine
         try:
             data = receive(self._room)
             datagram = machine.step(data, now)
@@ -86,7 +89,7 @@ class Session:
             machine.receive_datagram(data, now)
             out = machine.datagrams_to_send()
             if out:
-                channel.send_window(out)
+                self._channel.send_window(out)
         except ConnectionRefusedError:
             machine.peer_gone()
         except OSError:  # nothing there, or the kernel has no room: as if lost on the wire
