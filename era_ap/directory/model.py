@@ -55,7 +55,8 @@ class Account:
 
     def lines_on(self, mac: str) -> tuple[Device, ...]:
         """All lines of this account on the phone ``mac``, lowest first."""
-        return tuple(sorted((each for each in self.devices if each.mac == mac), key=lambda each: each.line))
+        found = [each for each in self.devices if each.mac == mac]
+        return tuple(sorted(found, key=lambda each: each.line) if len(found) > 1 else found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from era_ap.errors import Problem, Reason, Refused, Severity
+from era_ap.provisioning.choices import Choices
 from era_ap.provisioning.constants import read_constants
 from era_ap.provisioning.includes import include_problems
 from era_ap.provisioning.language import Kind, decode, parse
@@ -112,7 +113,8 @@ class _Reading(Generic[Good]):
 class Catalogue:
     """One state of the storage. ``revision`` grows whenever something a phone may get has changed.
 
-    ``templates`` is keyed by lower-case path; ``statics`` by path as written.
+    ``templates`` is keyed by lower-case path; ``statics`` by path as written. ``choices`` are remembered here
+    because they end with it.
     """
 
     revision: int
@@ -129,6 +131,7 @@ class Catalogue:
     _refused: Mapping[str, Refused]
     _folded_statics: Mapping[str, tuple[StaticFile, ...]]
     _folders: frozenset[str]
+    choices: Choices = field(default_factory=Choices)
 
     def template(self, name: str) -> Template | None:
         """The template of that name in any letter case; None if there is none in service."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 WARNINGS_TOLD = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes longer to make
 class Filling:
     """A rendering to be done; holds all it needs, so that it may be done in any thread."""
 
@@ -126,7 +126,9 @@ class Provisioner:
         )
         content = Content(rendering.data, reason, subject, rendering.kind is Kind.XML)
         files = (filling.template.name, *rendering.files)
-        again = content if reason is Reason.COMMON else replace(content, reason=Reason.REUSED)
+        again = (
+            content if reason is Reason.COMMON else Content(content.data, Reason.REUSED, subject, content.xml)
+        )
         self._kept.put(
             filling.key,
             Kept(
@@ -238,7 +240,7 @@ class Provisioner:
         accounts = tuple((account.key, account.revision) for account, _ in phone.lines) if phone else ()
         domains = dict.fromkeys((*(key.domain for key, _ in accounts), self.rules.master_domain))
         return Sources(
-            templates=tuple(catalogue.template(name) for name in files),
+            templates=catalogue.choices.templates(files, catalogue.template),
             accounts=accounts,
             domains=tuple((name, _domain_revision(self.directory, name)) for name in domains),
             site_constants=catalogue.constants,

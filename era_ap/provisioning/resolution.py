@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from era_ap.directory.index import Conflict, Phone
 from era_ap.errors import Reason, Refused
+from era_ap.provisioning.choices import Asked, Choice
 from era_ap.provisioning.names import normalise
 from era_ap.provisioning.ownership import Alone, owner_of
 
@@ -176,6 +177,20 @@ def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:
         raise Refused(Reason.MODEL_MISSING, f"account {account.key} has no device_model for {found.mac}")
     firmware = device.fields.get("firmware")
     found.firmware = str(firmware) if firmware else None
+    asked = None
+    if match is not None and not found.mac_beside:
+        asked = Asked(found.model, found.firmware, match.mask.type, match.extension)
+    choice = catalogue.choices.get(asked) if asked is not None else None
+    if choice is None:
+        choice = _choose(found, catalogue)
+        if asked is not None:
+            catalogue.choices.put(asked, choice)
+    found.bases, found.layout, found.candidates, found.template = choice
+
+
+def _choose(found: Resolution, catalogue: Catalogue) -> Choice:
+    """What the phone gets, and every other one of its model that asks for a name of that kind."""
+    match = found.match
     found.bases = catalogue.models.bases(found.model, found.firmware)
     found.layout = catalogue.models.layout(found.model, found.firmware)
     if match is not None and match.mask.type:
@@ -184,7 +199,8 @@ def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:
         found.candidates = _candidates_beside(found)
     else:
         found.candidates = _main_candidates(found.bases, match.extension)
-    found.template = _first_template(found, catalogue, Reason.TEMPLATE_MISSING)
+    template = _first_template(found, catalogue, Reason.TEMPLATE_MISSING)
+    return Choice(found.bases, found.layout, found.candidates, template)
 
 
 def _main_candidates(bases: tuple[str, ...], extension: str) -> tuple[str, ...]:

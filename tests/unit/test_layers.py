@@ -74,6 +74,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.journal",
         "era_ap.provisioning.addresses",
         "era_ap.provisioning.blf",
+        "era_ap.provisioning.choices",
         "era_ap.provisioning.constants",
         "era_ap.provisioning.credentials",
         "era_ap.provisioning.dialect",
