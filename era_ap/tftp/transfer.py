@@ -120,7 +120,7 @@ class ReadTransfer(Machine):
                 self._repeats = 1
 
     def step(self, data: bytes, now: float) -> bytes | None:
-        """The next block for the awaited ACK: all that most blocks of a file in memory ever need."""
+        """The next block for the awaited ACK: all that most blocks ever need."""
         acked = self._sent
         if acked >= self._steady_until or data != self._awaited:
             return None
@@ -218,8 +218,10 @@ class ReadTransfer(Machine):
             if self._window == 1:
                 block = acked + 1
                 self._out = (headers[block & 0xFFFF] + buffer[start : start + size],)
-                if self._complete and self.answered and not self._repeats:
-                    self._steady_until = self._last
+                if self.answered and not self._repeats:
+                    # As far as the buffer reaches, and the next piece is asked for in good time.
+                    reaches = self._base + len(buffer) - (0 if self._reading else PIECE)
+                    self._steady_until = self._last if self._complete else reaches // size
                     self._timeout, self._negligible = self.round_trip.timeout, self.round_trip.negligible
             else:
                 block = min(acked + self._window, self._last)

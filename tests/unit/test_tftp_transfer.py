@@ -340,19 +340,24 @@ def test_a_piece_that_never_comes_is_busy_storage() -> None:
     assert end_of(transfer) is Reason.STORAGE_BUSY
 
 
-def test_pieces_are_asked_for_ahead_and_memory_stays_bounded() -> None:
+@pytest.mark.parametrize("late", [0, 100])
+@pytest.mark.parametrize("windowsize", [1, 4])
+def test_pieces_are_asked_for_ahead_and_memory_stays_bounded(windowsize: int, late: int) -> None:
+    """``late`` blocks are sent between the wish for a piece and its arrival."""
     size = PIECE * 5 + 77
     data = bytes(i * 7 & 0xFF for i in range(251)) * (size // 251 + 1)
     data = data[:size]
-    transfer = streamed(size, blksize=1024, windowsize=4)
+    transfer = streamed(size, blksize=1024, windowsize=windowsize)
     received = bytearray()
     expected = 0
     largest = 0
+    wishes: list[tuple[ReadPiece, int]] = []
     while transfer.next_deadline() != OVER:
-        for event in transfer.events():
-            if isinstance(event, ReadPiece):
-                transfer.receive_piece(data[event.offset : event.offset + event.length], 0.0)
-                largest = max(largest, len(transfer._buffer))
+        wishes += [(event, expected) for event in transfer.events() if isinstance(event, ReadPiece)]
+        if wishes and (expected == 0 or expected >= wishes[0][1] + late):
+            event, _ = wishes.pop(0)
+            transfer.receive_piece(data[event.offset : event.offset + event.length], 0.0)
+            largest = max(largest, len(transfer._buffer))
         for datagram in sent(transfer):
             expected += 1
             received += datagram[4:]
