@@ -65,6 +65,19 @@ def test_requests_wait_while_transfers_keep_us_busy_but_not_for_long(door: Door)
     assert door.read(10.13) == 1
 
 
+def test_each_socket_has_its_own_patience(door: Door) -> None:
+    first = door.hub.read
+    door.main.listen("127.0.0.1", 0, None)
+    second = door.main._listeners[1]
+    second.is_roomy = True
+    first(10.0)
+    door.hub.read(10.0)
+    door.hub.is_crowded = True
+    first(10.1)
+    door.phone.sendto(b"?", second.address)
+    assert door.read(10.11) == 1
+
+
 def test_requests_do_not_wait_where_the_buffer_is_small(door: Door) -> None:
     door.ask()
     door.hub.is_crowded = True

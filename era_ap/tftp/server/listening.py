@@ -37,7 +37,7 @@ class MainSockets:
         self._listeners: list[Listener] = []
         self._joining: list[tuple[str, int, Sharing]] = []
         self._unread: set[Listener] = set()
-        self._read_at = 0.0
+        self._read_at: dict[Listener, float] = {}
         self._with_peers = False
 
     def listen(self, address: str, port: int, sock: socket.socket | None) -> Peer:
@@ -85,6 +85,7 @@ class MainSockets:
             self._hub.remove(listener.fileno())
             listener.close()
         self._listeners.clear()
+        self._read_at.clear()
         self._unread.clear()
 
     def _add(self, listener: Listener) -> Peer:
@@ -100,11 +101,11 @@ class MainSockets:
         """
         if not (self._hub.is_crowded and listener.is_roomy) or self._with_peers:
             self._turn(listener, now, _REQUESTS_A_TURN)
-        elif now - self._read_at >= _PATIENCE:
+        elif now - self._read_at.get(listener, 0.0) >= _PATIENCE:
             self._turn(listener, now, _REQUESTS_OVERDUE)
 
     def _turn(self, listener: Listener, now: float, requests: int) -> None:
-        self._read_at = now
+        self._read_at[listener] = now
         receive, take = listener.receive, self._take
         for _ in range(requests):
             got = receive(_REQUEST_ROOM)
