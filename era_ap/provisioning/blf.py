@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from era_ap.errors import Reason, Refused
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.scope import Line, Scope
     from era_ap.provisioning.spots import Known
+
+
+_UNSAID: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make, and each phone has dozens
@@ -60,20 +64,27 @@ def read_keys(line: Line, lines: int | None) -> tuple[BlfKey, ...]:
         return ()
     if not isinstance(entries, list | tuple):
         raise Refused(Reason.BLF_INVALID, f"account {line.account.key}: the BLF list is no list")
-    return tuple(_key(entry, index, line, lines) for index, entry in enumerate(entries, 1))
-
-
-def _key(entry: object, index: int, line: Line, lines: int | None) -> BlfKey:
-    if isinstance(entry, Mapping):
-        fields: Mapping[str, object] = entry
-    else:
-        number = as_text(entry)
-        if number is None:
-            detail = f"account {line.account.key}: BLF entry {index} is neither a number nor an object"
-            raise Refused(Reason.BLF_INVALID, detail)
-        fields = {"number": number}
     if lines is None:
-        return BlfKey(index, fields, {})
+        return tuple(
+            [
+                BlfKey(index, entry if type(entry) is dict else _fields(entry, index, line), _UNSAID)
+                for index, entry in enumerate(entries, 1)
+            ]
+        )
+    return tuple([_key(_fields(entry, index, line), index, lines) for index, entry in enumerate(entries, 1)])
+
+
+def _fields(entry: object, index: int, line: Line) -> Mapping[str, object]:
+    if isinstance(entry, Mapping):
+        return entry
+    number = as_text(entry)
+    if number is None:
+        detail = f"account {line.account.key}: BLF entry {index} is neither a number nor an object"
+        raise Refused(Reason.BLF_INVALID, detail)
+    return {"number": number}
+
+
+def _key(fields: Mapping[str, object], index: int, lines: int) -> BlfKey:
     numbers = {"index": str(index), "index0": str(index - 1)}
     own = as_text(fields.get("position"))
     if own is None or (own.isascii() and own.isdigit() and len(own) < 10):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _as_it_is(value: str) -> str:
     return value
 
 
+@lru_cache(maxsize=64)
 def makers(encoding: str) -> tuple[Callable[[str], str], ...]:
     """The function that makes data safe, for each ``Place`` by its number; ``encoding`` is that of the
     output.

@@ -37,8 +37,7 @@ class Key(NamedTuple):
     mac_hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(NamedTuple):
     """What a rendering was made of; equal sources give an equally good rendering.
 
     Accounts and domains are named with their revisions, so that nothing keeps them in memory.

@@ -272,7 +272,7 @@ class _Words:
         self._dialect = layout.dialect
         self._label_length = layout.dialect.label_length if layout.dialect is not None else 0
         self._careful = layout.dialect is not None and layout.dialect.touches_values
-        self._of_lines: dict[int, dict[str, str]] = {}
+        self._alike: dict[tuple[str, int], dict[str, str]] = {}
 
     def key(self, seat: Seat, entries: Sequence[BlfKey]) -> BlfKey | None:
         """The key at ``seat`` with its entry of ``entries``; None where nothing is written."""
@@ -290,15 +290,14 @@ class _Words:
     def _said(self, entry: BlfKey, kind: str, line: int) -> dict[str, str] | None:
         """What the entry itself says, safe for the dialect; None if the dialect cannot carry it."""
         get, index = entry.fields.get, entry.index
-        of_line = self._of_lines.get(line)
-        if of_line is None:
-            of_line = self._of_lines[line] = _said_of(self._lines[line])
+        alike = self._alike.get((kind, line))
+        if alike is None:
+            alike = self._alike[kind, line] = {**_said_of(self._lines[line]), "type": kind}
         value = as_text(get("value"))
         number = as_text(get("number")) or value or ""
-        label = as_text(get("label")) or number or {_LINE: of_line["login"], NONE: ""}.get(kind, kind)
+        label = as_text(get("label")) or number or {_LINE: alike["login"], NONE: ""}.get(kind, kind)
         said = {
-            **of_line,
-            "type": kind,
+            **alike,
             "number": number,
             "value": value or number,
             "pickup": as_text(get("pickup")) or (self._pickup if kind == _BLF else ""),

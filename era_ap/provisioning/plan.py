@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,19 +101,13 @@ class Form:
 
 
 def joined(steps: list[Step]) -> tuple[Step, ...]:
-    """The steps with texts side by side made one."""
+    """The steps with texts side by side made one, without empty ones."""
     found: list[Step] = []
-    texts: list[str] = []
-    for step in steps:
-        if isinstance(step, str):
-            texts.append(step)
-            continue
-        if texts:
-            found.append("".join(texts))
-            texts.clear()
-        found.append(step)
-    if texts:
-        found.append("".join(texts))
+    for is_text, group in groupby(steps, lambda step: isinstance(step, str)):
+        if not is_text:
+            found += group
+        elif text := "".join(map(str, group)):
+            found.append(text)
     return tuple(found)
 
 

@@ -237,12 +237,12 @@ class Provisioner:
         catalogue = self.catalogue
         assert catalogue is not None
         phone = found.phone
-        accounts = tuple((account.key, account.revision) for account, _ in phone.lines) if phone else ()
-        domains = dict.fromkeys((*(key.domain for key, _ in accounts), self.rules.master_domain))
+        accounts = [(account.key, account.revision) for account, _ in phone.lines] if phone else []
+        domains = dict.fromkeys([*[key.domain for key, _ in accounts], self.rules.master_domain])
         return Sources(
             templates=catalogue.choices.templates(files, catalogue.template),
-            accounts=accounts,
-            domains=tuple((name, _domain_revision(self.directory, name)) for name in domains),
+            accounts=tuple(accounts),
+            domains=tuple([(name, _domain_revision(self.directory, name)) for name in domains]),
             site_constants=catalogue.constants,
             bases=found.bases,
             layout=found.layout,

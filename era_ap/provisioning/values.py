@@ -120,7 +120,8 @@ class Values:
         layout = self._scope.layout
         if layout is not None and key in layout.line_fields:
             return self._computed_field(line, key)
-        return _field_of(line, key, path)
+        value = line.account.fields.get(key)
+        return value if type(value) is str else _field_of(line, key, path)
 
     def _computed_field(self, line: Line, key: str) -> str | Missing:
         computed = self._computed
@@ -199,6 +200,9 @@ class Values:
 
 def field(line: Line, path: str) -> str | None:
     """The text at a dotted path of the line's account; None where there is none."""
+    value = line.account.fields.get(path)
+    if type(value) is str:
+        return value
     return as_text(find(line.account.fields, tuple(path.split(".")), line.device))
 
 
