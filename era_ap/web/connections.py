@@ -208,8 +208,8 @@ class PhoneConnection(GuardedParser):
         """The connection is over."""
         self.family.remove(self)
         super().connection_lost(exc)
-        # What the application has still knows this connection: it need not wait for the garbage collector.
-        self.cycle = self.scope = None  # type: ignore[assignment]
+        # They know this connection, which need not wait for the garbage collector.
+        self.cycle = self.scope = self.parser = None  # type: ignore[assignment]
 
     @property
     def is_idle(self) -> bool:
