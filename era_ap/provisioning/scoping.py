@@ -133,7 +133,7 @@ class Scoping:
             try:
                 self._proxy = gate_of_phone({}, registers=True, settings={}, gates=gates, mac=mac)
             except Refused as refusal:
-                self._proxy = refusal
+                self._proxy = refusal.with_traceback(None)  # it would keep the first request that met it
         return self._proxy
 
     def _ground(
