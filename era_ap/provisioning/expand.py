@@ -73,20 +73,20 @@ class Expansion(Inserter):
         self._move(before)
         return "".join(out)
 
-    def follow(self, template: Template) -> str | None:
-        """What ``fill`` gives, by the plan of the root ``template``; None, and this expansion is of no more
-        use, where there is no such plan or something is to be refused.
-        """
+    def plan(self, template: Template) -> Plan | None:
+        """The plan of the root ``template``; None where there is none, or not yet."""
         table = self._table(template)
-        plan = table.plan(self._scope, None) if table is not None else None
-        if plan is None:
-            return None
+        return table.plan(self._scope, None) if table is not None else None
+
+    def follow(self, plan: Plan) -> str:
+        """What ``fill`` gives, by the plan of the root template.
+
+        Raises ``Varies`` or ``Refused`` where something is to be told that only ``fill`` can tell; this
+        expansion is of no more use then.
+        """
         out: list[str] = []
         self._follows = True
-        try:
-            self._take(plan, out)
-        except (Refused, Varies):
-            return None
+        self._take(plan, out)
         self._follows = False
         return "".join(out)
 

@@ -14,6 +14,7 @@ from era_ap.provisioning.escape import text_safe
 from era_ap.provisioning.expand import Expansion
 from era_ap.provisioning.language import Category, Kind, Placeholder, declared_encoding
 from era_ap.provisioning.meter import Meter
+from era_ap.provisioning.plan import Varies
 from era_ap.provisioning.safe_xml import parse_xml
 from era_ap.provisioning.scope import (
     Budget,
@@ -84,15 +85,16 @@ def _filled(
     template: Template, scope: Scope, kind: Kind, budget: Budget, *, trace: bool
 ) -> tuple[Expansion, Meter, str]:
     """The text by the plan of the template, or by the walk where there is none or something is to be told."""
-    if scope.plans is not None and not trace:
-        meter = Meter(budget)
-        expansion = Expansion(scope, kind, meter, template.encoding, budget.depth)
-        text = expansion.follow(template)
-        if text is not None:
-            return expansion, meter, text
-    meter = Meter(budget)
     maker = TracedExpansion if trace else Expansion
+    meter = Meter(budget)
     expansion = maker(scope, kind, meter, template.encoding, budget.depth)
+    plan = expansion.plan(template)
+    if plan is not None:
+        try:
+            return expansion, meter, expansion.follow(plan)
+        except (Refused, Varies):
+            meter = Meter(budget)
+            expansion = maker(scope, kind, meter, template.encoding, budget.depth)
     return expansion, meter, expansion.fill(template)
 
 

@@ -79,9 +79,9 @@ class Values:
         if self._lines is None:
             self.primary()
             most = self._scope.layout.lines if self._scope.layout is not None else 0
-            self._lines = tuple(line for line in self._scope.lines if not most or line.number <= most)
-            for line in self._scope.lines:
-                if line not in self._lines:
+            self._lines = tuple([line for line in self._scope.lines if not most or line.number <= most])
+            for line in self._scope.lines if most else ():
+                if line.number > most:
                     what = f"account {line.account.key} is line {line.number}; this model has {most} lines"
                     problem = Problem(Reason.LINE_OVERFLOW, line.account.origin, what, Severity.WARNING)
                     self.problems[problem] = None

@@ -17,6 +17,7 @@ from era_ap.provisioning import planner
 from era_ap.provisioning.expand import Expansion
 from era_ap.provisioning.language import Template, parse
 from era_ap.provisioning.models_file import parse as parse_models
+from era_ap.provisioning.plan import Plan
 from era_ap.provisioning.planner import Plans
 from era_ap.provisioning.render import Budget, ConstantSource, NamesNeeded, Scope, render
 
@@ -62,10 +63,9 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     follow = Expansion.follow
 
-    def noted(self: Expansion, template: Template) -> str | None:
-        text = follow(self, template)
-        texts.extend(() if text is None else (text,))
-        return text
+    def noted(self: Expansion, plan: Plan) -> str:
+        texts.append(follow(self, plan))
+        return texts[-1]
 
     monkeypatch.setattr(Expansion, "follow", noted)
     return texts
