@@ -52,31 +52,23 @@ class Record:
         Put together by hand: each request has one, and a general encoder takes three times as long.
         """
         subject = self.subject
-        said = [f'"transport": "{self.transport}", "peer": {quoted(self.peer)}']
-        if self.method:
-            said.append(f'"method": {quoted(self.method)}')
+        said = _texts(("transport", self.transport), ("peer", self.peer), ("method", self.method))
         if self.status is not None:
             said.append(f'"status": {self.status}')
-        said.append(f'"reason": "{self.reason.code}"')
-        if subject.file:
-            said.append(f'"file": {quoted(_safe(subject.file))}')
-        if subject.mac:
-            said.append(f'"mac": {quoted(subject.mac)}')
-        if subject.account:
-            said.append(f'"account": {quoted(subject.account)}')
-        if subject.model:
-            said.append(f'"model": {quoted(subject.model)}')
-        if subject.revision:
-            said.append(f'"revision": {quoted(subject.revision)}')
+        said += _texts(
+            ("reason", self.reason.code),
+            ("file", _safe(subject.file)),
+            ("mac", subject.mac),
+            ("account", subject.account),
+            ("model", subject.model),
+            ("revision", subject.revision),
+        )
         said.append(f'"bytes": {self.size}')
         if self.options:
             agreed = ", ".join([f"{quoted(name)}: {value}" for name, value in self.options.items()])
             said.append(f'"options": {{{agreed}}}')
         said.append(f'"retransmits": {self.retransmits}, "seconds": {round(self.seconds, 6)}')
-        if self.agent:
-            said.append(f'"agent": {quoted(_safe(self.agent))}')
-        if subject.detail:
-            said.append(f'"detail": {quoted(_safe(subject.detail))}')
+        said += _texts(("agent", _safe(self.agent)), ("detail", _safe(subject.detail)))
         return ", ".join(said)
 
     def fields(self) -> dict[str, object]:
@@ -92,6 +84,10 @@ def printable(text: str) -> str:
 def quoted(text: str) -> str:
     """``text`` as a printable JSON string."""
     return printable(_QUOTED(text))
+
+
+def _texts(*named: tuple[str, str]) -> list[str]:
+    return [f'"{name}": {quoted(text)}' for name, text in named if text]
 
 
 def _escaped(char: str) -> str:
