@@ -11,7 +11,7 @@ where there is no entry.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from era_ap.errors import Refused
 from era_ap.provisioning.blf import BlfKey, entry_template, template_missing
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from era_ap.provisioning.plan import Plan
     from era_ap.provisioning.planner import Plans, Table
     from era_ap.provisioning.scope import Line, Scope
+    from era_ap.provisioning.walk import Handler
 
 
 _ALIKE: Final = (Place.TEXT, Place.MARKUP)
@@ -45,10 +46,6 @@ class Expansion(Inserter):
         super().__init__(scope, kind, meter, encoding, depth)
         self._plans: Plans | None = scope.plans
         self._follows = False
-        self._handlers = (
-            *(self._data, self._data, self._data, self._data, self._data),
-            *(self._constant, self._include, self._list, self._list),
-        )
         self.secrets: set[str] = set()
 
     def fill(self, template: Template, place: Place | None = None) -> str:
@@ -116,7 +113,7 @@ class Expansion(Inserter):
                 self._file, self._line = step.file, node.line
                 if step.place is not self._place:
                     self._move(step.place)
-                handlers[node.category](node, step.key, out)
+                handlers[node.category](self, node, step.key, out)
             elif type(step) is Repeat:
                 self._stack, self._depth = list(step.stack), len(step.stack) - 1
                 self._move(step.place)
@@ -128,6 +125,11 @@ class Expansion(Inserter):
 
     def _list(self, node: Placeholder, _key: str, out: list[str]) -> None:
         self._repeat(node, None, out)
+
+    _handlers: ClassVar[tuple[Handler, ...]] = (
+        *(Inserter._data, Inserter._data, Inserter._data, Inserter._data, Inserter._data),
+        *(Inserter._constant, Inserter._include, _list, _list),
+    )
 
     def _repeat(self, node: Placeholder, table: Table | None, out: list[str]) -> None:
         values = self._values

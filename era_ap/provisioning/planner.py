@@ -103,6 +103,19 @@ class Table:
         return form
 
 
+def _remarked(handler: Handler) -> Handler:
+    """The warnings that ``handler`` leads to, in their place among the steps."""
+
+    def handle(planner: Planner, node: Placeholder, key: str, out: list[str]) -> None:
+        if planner._place is not Place.KEY:
+            planner._remark(out)
+        handler(planner, node, key, out)
+        if planner._place is not Place.KEY:
+            planner._remark(out)
+
+    return handle
+
+
 class Planner(Expansion):
     """An ``Expansion`` that leaves for later what differs from phone to phone, whatever phone is at hand."""
 
@@ -115,11 +128,6 @@ class Planner(Expansion):
         self._move(where.place)
         self._is_common = True
         self._told = 0
-        self._handlers = (
-            *(self._leave, self._remarked(self._of_line), self._remarked(self._of_key)),
-            *(self._leave, self._leave),
-            *(self._remarked(self._of_site), self._remarked(self._include), self._later, self._later),
-        )
 
     def flattened(self, entry: BlfKey | Line | None) -> Plan | None:
         """The plan of the template for one entry, or of the root; None where it differs too much."""
@@ -188,21 +196,16 @@ class Planner(Expansion):
 
     # --- what is to be said
 
-    def _remarked(self, handler: Handler) -> Handler:
-        def handle(node: Placeholder, key: str, out: list[str]) -> None:
-            if self._place is not Place.KEY:
-                self._remark(out)
-            handler(node, key, out)
-            if self._place is not Place.KEY:
-                self._remark(out)
-
-        return handle
-
     def _remark(self, out: list[str]) -> None:
         fresh = tuple(self.warnings)[self._told :]
         if fresh:
             self._told = len(self.warnings)
             out.append(Remark(fresh))  # type: ignore[arg-type]
+
+    _handlers = (
+        *(_leave, _remarked(_of_line), _remarked(_of_key), _leave, _leave),
+        *(_remarked(_of_site), _remarked(Expansion._include), _later, _later),
+    )
 
 
 def _no_time() -> float:

@@ -24,31 +24,33 @@ if TYPE_CHECKING:
 _FIELDS = (Category.SIPUSER, Category.ACCOUNT, Category.BLF_FIELD, Category.CONSTANTS)
 
 
+def _traced(handler: Handler) -> Handler:
+    def handle(self: TracedExpansion, node: Placeholder, key: str, out: list[str]) -> None:
+        where, depth, start, hidden = f"{self._file}:{node.line}", self._depth, len(out), self._hidden
+        position = len(self.entries)
+        self.entries.append(TraceEntry(node.source, where, "", "", depth))
+        self._origin = ""
+        handler(self, node, key, out)
+        value = "".join(out[start:]) if node.category <= Category.CONSTANTS else ""
+        if node.category in _FIELDS and is_secret(key):
+            self._hidden += 1
+        if self._hidden != hidden:
+            self.secrets |= {value, html.unescape(value)} - {""}
+            value = mask(value)
+        self.entries[position] = TraceEntry(node.source, where, value, self._source_of(node), depth)
+
+    return handle
+
+
 class TracedExpansion(Expansion):
     """An ``Expansion`` that writes down each step; ``entries`` has an outer one before those inside it."""
 
     def __init__(self, scope: Scope, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
         super().__init__(replace(scope, plans=None), kind, meter, encoding, depth)
-        self._handlers = tuple(self._traced(handler) for handler in self._handlers)
         self._hidden = 0
         self.entries: list[TraceEntry] = []
 
-    def _traced(self, handler: Handler) -> Handler:
-        def handle(node: Placeholder, key: str, out: list[str]) -> None:
-            where, depth, start, hidden = f"{self._file}:{node.line}", self._depth, len(out), self._hidden
-            position = len(self.entries)
-            self.entries.append(TraceEntry(node.source, where, "", "", depth))
-            self._origin = ""
-            handler(node, key, out)
-            value = "".join(out[start:]) if node.category <= Category.CONSTANTS else ""
-            if node.category in _FIELDS and is_secret(key):
-                self._hidden += 1
-            if self._hidden != hidden:
-                self.secrets |= {value, html.unescape(value)} - {""}
-                value = mask(value)
-            self.entries[position] = TraceEntry(node.source, where, value, self._source_of(node), depth)
-
-        return handle
+    _handlers = tuple(map(_traced, Expansion._handlers))
 
     def _source_of(self, node: Placeholder) -> str:
         """Where the value came from, in words."""

@@ -6,7 +6,7 @@ lexical state of XML. Does not own what a placeholder inserts: each category has
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.escape import Place, makers
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from era_ap.provisioning.language import Node, Template
     from era_ap.provisioning.meter import Meter
 
-    Handler = Callable[[Placeholder, str, list[str]], None]
+    Handler = Callable[[Any, Placeholder, str, list[str]], None]
+    """A method, with its object as the first argument."""
 
 
 class Walker:
-    """The walk through one file and what it brings in; ``_handlers`` has one for each ``Category``."""
+    """The walk through one file and what it brings in; ``_handlers`` has one for each ``Category``.
 
-    _handlers: tuple[Handler, ...]
+    They are the class's: an object that held its own methods would wait for the garbage collector.
+    """
+
+    _handlers: ClassVar[tuple[Handler, ...]]
 
     def __init__(self, kind: Kind, meter: Meter, encoding: str, depth: int) -> None:
         self._meter = meter
@@ -73,7 +77,7 @@ class Walker:
             elif type(node) is Placeholder:
                 self._line = node.line
                 step()
-                handlers[node.category](node, node.key if node.parts is None else self._key(node), out)
+                handlers[node.category](self, node, node.key if node.parts is None else self._key(node), out)
             elif type(node) is Switch:
                 out.append(node.text)
                 if self._place <= Place.COMMENT:

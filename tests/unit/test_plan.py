@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -174,6 +175,22 @@ def test_a_name_that_a_rule_computes_from_the_entry_is_the_entrys() -> None:
         parse("root", "[blf]\n"),
         [scope(files, lines=lines(account(blf=blf)), layout=layout) for blf in entries],
     )
+
+
+@pytest.mark.parametrize("plans", [None, Plans(Plans())], ids=["walked", "planned"])
+def test_a_rendering_leaves_nothing_to_the_garbage_collector(plans: Plans | None) -> None:
+    """What thousands of them left would push everything else out of the processor's cache."""
+    model = models()[0]
+    phone = scope_of(model, lines_of(model, 1, ["201", {"number": "202"}]), **all_options())
+    for _ in range(PLANNED):
+        outcome(template_of(model), phone, plans)
+    gc.collect()
+    gc.disable()
+    try:
+        outcome(template_of(model), phone, plans)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 # --- what a plan leaves to the walk
