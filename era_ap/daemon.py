@@ -237,7 +237,7 @@ class Daemon:
     def _reconfigure(self, site: Site, role: ApRole) -> None:
         waiting = _needs_restart((self._site, self._role), (site, role))
         self._site, self._role = site, role
-        self._provisioner.reconfigure(rules_of(site, role))
+        self._provisioner.reconfigure(rules_of(site, role, self._provisioner.rules.zones))
         self._admission.replace(admission_policy(role))
         self._pnp_admission.replace(admission_policy(role))
         self._tftp.replace(tftp_policy(role))

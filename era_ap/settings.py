@@ -47,8 +47,11 @@ def _source_of(configured: DirectorySource) -> Source:
     return sql_source(configured)
 
 
-def rules_of(site: Site, role: ApRole) -> Rules:
-    """The rules of filling in files that ``role`` of ``site`` follows."""
+def rules_of(site: Site, role: ApRole, zones: TimeZones | None = None) -> Rules:
+    """The rules of filling in files that ``role`` of ``site`` follows.
+
+    ``zones`` are those of earlier rules: no configuration concerns them, and reading them takes a moment.
+    """
     ext = role.ext
     return Rules(
         site=site.site,
@@ -57,7 +60,7 @@ def rules_of(site: Site, role: ApRole) -> Rules:
         missing_is_error=ext.missing is Missing.ERROR,
         required=ext.required,
         reuse_seconds=ext.reuse_seconds,
-        zones=TimeZones(datetime.date.today),
+        zones=zones or TimeZones(datetime.date.today),
     )
 
 
