@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 from era_ap.admission import Admission, AdmissionPolicy
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning.request import Content, FileRequest, Refusal, Subject
-from era_ap.tftp.server import Policy, TftpServer, TransferReport, UploadPolicy
+from era_ap.tftp.server import Policy, TftpServer, TransferReport, UploadPolicy, ports
 from era_ap.tftp.server.service import SinkThreads
 from era_ap.udp import Local
 
@@ -409,6 +409,20 @@ def test_a_socket_that_has_served_one_phone_serves_the_next(make: Make) -> None:
     assert first.ack(1) == [], "to it the port is a stranger's now"
     assert second.ack(1) == [b"\0\3\0\2" + CONFIG[512:1024]]
     assert bench.reasons == [Reason.STATIC]
+
+
+def test_a_path_that_takes_no_segments_says_nothing_of_the_next(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows: list[int] = []
+    monkeypatch.setattr(ports, "send_segmented", lambda _sock, window: windows.append(len(window)))
+    bench = make()
+    for phone in (bench.phone(), bench.phone()):
+        phone.ask(tail=b"octet\0windowsize\x0016\0")
+        phone.ack(0)
+        phone.ack(3)
+    assert bench.reasons == [Reason.STATIC, Reason.STATIC]
+    assert windows == [3, 3]
 
 
 def test_what_came_for_the_earlier_phone_is_nothing_to_the_next(make: Make) -> None:

@@ -56,6 +56,7 @@ class OwnPort:
     def connect(self, peer: Peer) -> None:
         """Serve ``peer`` from now on. Raises OSError."""
         reconnect(self._sock, peer)
+        self._offload = True  # another path
 
     def listen(self, handler: Callable[[float], None]) -> None:
         """Call ``handler`` when there is something to receive."""
