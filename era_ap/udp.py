@@ -208,7 +208,8 @@ class Hub:
 
     def remove(self, fileno: int) -> None:
         """Forget a socket that is about to be closed (closing takes it out of the epoll)."""
-        self._handlers[fileno] = None
+        if 0 <= fileno < len(self._handlers):  # -1: it is closed already
+            self._handlers[fileno] = None
 
     def close(self) -> None:
         """Forget everything."""

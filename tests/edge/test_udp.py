@@ -310,8 +310,12 @@ def test_one_handlers_defect_is_not_anothers(sockets: list[socket.socket]) -> No
     hub.doRead()
     assert heard == [b"x"]
     assert [type(error) for error in errors] == [ZeroDivisionError]
-    hub.remove(good.fileno())
+    hub.remove(-1)  # of a socket that is closed already
     sender.sendto(b"y", good.getsockname())
     hub.doRead()
-    assert heard == [b"x"]
+    assert heard == [b"x", b"y"]
+    hub.remove(good.fileno())
+    sender.sendto(b"z", good.getsockname())
+    hub.doRead()
+    assert heard == [b"x", b"y"]
     hub.close()
