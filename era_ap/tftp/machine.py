@@ -82,9 +82,8 @@ class Machine:
         self._events: list[Event] = []
         self._out: Sequence[bytes] = NO_DATAGRAMS
         self._sent_at = now
-        self._steady_until = (
-            0  # up to this block ``step`` goes on, and the deadline is that of the last sending
-        )
+        # Up to this block ``step`` goes on; the deadline is then that of the last sending.
+        self._steady_until = 0
         self._timeout = 0.0
         self.answered = False
         self.blocks = 0
