@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _REQUESTS_A_TURN: Final = 32
 _PATIENCE: Final = 0.1
-"""Seconds for which requests wait in a large buffer while running transfers keep us busy."""
 _REQUESTS_OVERDUE: Final = 256
+"""Requests wait in a large buffer while transfers keep us busy; after so many seconds so many are read."""
 _REQUEST_ROOM: Final = 4096
 
 
