@@ -633,6 +633,18 @@ def test_drain_lets_what_runs_end(make: Make) -> None:
     assert done == [True]
 
 
+@pytest.mark.parametrize("waiting", [31, 32, 33, 64])
+def test_drain_is_done_when_all_that_waited_is_answered(make: Make, waiting: int) -> None:
+    bench = make()
+    for phone in [bench.phone() for _ in range(waiting)]:
+        phone.sock.sendto(b"\0\1none.cfg\0octet\0", ("127.0.0.1", bench.port))
+    done: list[bool] = []
+    bench.server.drain(10.0).addCallback(done.append)
+    bench.pass_time(0.2)
+    assert len(bench.ended) == waiting
+    assert done == [True]
+
+
 def test_drain_has_an_end_and_stop_tells_the_phones(make: Make) -> None:
     bench = make()
     phone = bench.phone()

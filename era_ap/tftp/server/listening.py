@@ -71,6 +71,10 @@ class MainSockets:
     def withdraw(self, now: float) -> None:
         """Get nothing new, and read what is there; it may take several turns."""
         self._unread = {listener for listener in self._listeners if listener.withdraw()}
+        self.read_on(now)
+
+    def read_on(self, now: float) -> None:
+        """Read what waits after ``withdraw``; a socket that was emptied to the last datagram says nothing."""
         for listener in tuple(self._unread):
             self._turn(listener, now, _REQUESTS_A_TURN)
 

@@ -206,6 +206,7 @@ class TftpServer:
         now = self._clock()
         self._table.sweep(now)
         self._intake.expire(now)
+        self._main.read_on(now)
         ports_left = self._channels.close_idle(now)
         busy = self._intake.is_busy
         if self._drained is not None:
