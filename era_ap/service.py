@@ -66,7 +66,7 @@ class FileService:
         """The answer to ``request``, now or as a Deferred; never fails for what a phone asks."""
         answer = self._provisioner.answer(request, self._clock())
         if isinstance(answer, StaticHit):
-            return self._open_static(answer)
+            return self._statics.ready(answer.entry) or self._open_static(answer)
         if not isinstance(answer, Filling):
             return answer
         try:

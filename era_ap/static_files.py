@@ -34,6 +34,7 @@ class StaticFiles:
     Small files are kept whole, of large ones the pieces in use; what several ask for at once is read once.
     Reading is done in threads of its own; call the methods on the event loop. ``storage_seconds`` limits the
     waiting for a piece of a large file. ``held`` are files whose content is given; they are never read.
+    ``ready`` gives what ``open`` has answered for one of these.
     """
 
     def __init__(
@@ -45,13 +46,25 @@ class StaticFiles:
         read: Callable[[Path, str, Stamp, int, int], bytes] = read_piece,
     ) -> None:
         self.storage_seconds = storage_seconds
-        self.held: Mapping[StaticFile, bytes] = {}
+        self._held: Mapping[StaticFile, bytes] = {}
+        self._ready: dict[StaticFile, Content] = {}
+        self.ready: Callable[[StaticFile], Content | None] = self._ready.get
         self._root = root
         self._read = read
         self.pool = pool or ReadPool(time.monotonic)
         self._small = ByteCache(SMALL_FILES_KEPT)
         self._pieces = ByteCache(PIECES_KEPT)
         self._reading: dict[tuple[StaticFile, int], Future[bytes]] = {}
+
+    @property
+    def held(self) -> Mapping[StaticFile, bytes]:
+        """Content by file."""
+        return self._held
+
+    @held.setter
+    def held(self, held: Mapping[StaticFile, bytes]) -> None:
+        self._held = held
+        self._ready.clear()
 
     def open(self, entry: StaticFile) -> Content | StaticStream | Future[Content | StaticStream]:
         """The file, or a stream if it is large: at once where its beginning is in memory, else a promise.
@@ -65,7 +78,10 @@ class StaticFiles:
             data = self.cached(entry)
             begin = self._load(entry, 0, entry.size, self._small) if data is None else data
         if isinstance(begin, bytes):
-            return self._opened(entry, begin)
+            opened = self._opened(entry, begin)
+            if isinstance(opened, Content) and entry in self._held:
+                self._ready[entry] = opened  # no octet that would not be in memory otherwise
+            return opened
         promise: Future[Content | StaticStream] = Future()
         begin.add_done_callback(lambda read: _pass_on(read, lambda data: self._opened(entry, data), promise))
         return promise
@@ -74,7 +90,7 @@ class StaticFiles:
         """The whole of a small file if it is in memory; the storage need not be there for it."""
         if entry.size == 0:
             return b""
-        held = self.held.get(entry) if self.held else None
+        held = self._held.get(entry)
         return held if held is not None else self._small.get((entry, 0))
 
     def piece(self, entry: StaticFile, number: int) -> bytes | Future[bytes]:

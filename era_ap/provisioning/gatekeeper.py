@@ -47,7 +47,9 @@ class Gatekeeper:
 
     def refusal(self, request: FileRequest, subject: Subject) -> Refusal | None:
         """The refusal of an answer that was made for somebody else and is about ``subject``."""
-        refused = self.judge(request, subject.mac, subject.file)
+        if self._trust is None:
+            return None
+        refused = self._trust.judge(request, subject.mac, subject.file, self._login)
         if refused is None:
             return None
         return Refusal(refused.reason, Subject(mac=subject.mac, file=subject.file, detail=refused.detail))

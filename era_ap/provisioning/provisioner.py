@@ -92,10 +92,15 @@ class Provisioner:
 
     def answer(self, request: FileRequest, now: float) -> Content | Refusal | StaticHit | Filling:
         """Decide about ``request`` at ``now`` (seconds, monotonic); never raises for what a phone asks."""
-        key = Key(request.name.lstrip("/"), request.local, request.query, request.mac_hint)
-        kept = self._kept.get(key)
-        if kept is not None and self._is_good(kept, key, now):
+        asked = (request.name.lstrip("/"), request.local, request.query, request.mac_hint)
+        kept = self._kept.get(asked)
+        if (
+            kept is not None
+            and now < kept.until
+            and (kept.revisions == self._revisions() or self._renews(kept, Key(*asked)))
+        ):
             return self._gate.refusal(request, kept.reply.subject) or kept.reply
+        key = Key(*asked)
         found = self.resolve(request.name, request)
         if found.refusal is not None:
             return self.refuse(key, found.refusal, subject_of(found), now)
@@ -211,12 +216,8 @@ class Provisioner:
             self.elsewhere.revision,
         )
 
-    def _is_good(self, kept: Kept, key: Key, now: float) -> bool:
-        if now >= kept.until:
-            return False
-        revisions = self._revisions()
-        if revisions == kept.revisions:
-            return True
+    def _renews(self, kept: Kept, key: Key) -> bool:
+        """Whether an answer of earlier revisions is made of what is in service still; it is marked so."""
         if kept.sources is None:
             return False
         found = resolve(
@@ -230,7 +231,7 @@ class Provisioner:
         )
         if found.template is None or self._sources(found, kept.files) != kept.sources:
             return False
-        kept.revisions = revisions
+        kept.revisions = self._revisions()
         return True
 
     def _sources(self, found: Resolution, files: tuple[str, ...]) -> Sources:
