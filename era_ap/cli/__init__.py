@@ -20,6 +20,9 @@ from era_ap.cli.file import explain, render
 from era_ap.cli.phones import phone, phones
 from era_ap.cli.reasons import reasons
 from era_ap.cli.run import run
+from era_ap.tftp import transfer
+
+_BUILD = "" if transfer.__file__.endswith(".py") else " (TFTP compiled)"
 
 
 class _Refused(click.ClickException):
@@ -55,7 +58,7 @@ def _flush() -> None:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="era-ap")
+@click.version_option(__version__, prog_name="era-ap", message=f"%(prog)s %(version)s{_BUILD}")
 def main() -> None:
     """Autoprovision daemon for SIP desk phones."""
 
