@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests import compiled
+
 from . import load, report
 from .cases import CASES, HTTP_PEERS, OURS, PHONES, TARGETS, TWICE, Case
 from .judge import judge
@@ -25,6 +27,8 @@ from .site import ROOT, write_files, write_site
 
 QUICK_PEERS = ("dnsmasq", "atftpd", "tftpd-hpa", "ctftp")
 HTTP_CASES = {"I1": "as H2 over HTTP, keep-alive", "I2": "as H2 over HTTP, a connection each"}
+WARMING = 1000
+"""Downloads that each server gives before the first that count."""
 SLOW = {"fbtftp": 10}
 """Servers that get only one of so many downloads."""
 
@@ -48,6 +52,8 @@ class Comparison:
         with contextlib.ExitStack() as stack:
             mine, daemon = stack.enter_context(ours(self._place))
             servers = {OURS: mine} | self._start_peers(stack)
+            for server in servers.values():
+                load.tftp(self._place.tools, server, CASES[0], WARMING)
             for number in range(passes):
                 for case in self._cases:
                     if case.once and number:
@@ -60,27 +66,32 @@ class Comparison:
         names = dict.fromkeys(peer for case in self._cases for peer in case.peers)
         servers = {}
         for name in names:
-            if self._allowed is not None and name not in {*self._allowed, TWICE}:
+            if name == TWICE or (self._allowed is not None and name not in self._allowed):
                 continue
             try:
-                starting = ours_twice(self._place) if name == TWICE else tftp_peer(name, self._place)
-                servers[name] = stack.enter_context(starting)
+                servers[name] = stack.enter_context(tftp_peer(name, self._place))
             except MissingError as missing:
                 print(f"left out: {missing}", file=sys.stderr)
         return servers
 
     def _run_case(self, case: Case, number: int, servers: dict[str, Server], daemon: Daemon) -> None:
         for name in (OURS, *case.peers):
-            if name not in servers or time.monotonic() > self._end:
+            if time.monotonic() > self._end:
                 continue
-            server = servers[name]
-            total = case.total if case.bulk or case.once else case.total // SLOW.get(name, 1)
-            total = max(total // self._scale, min(total, 20))
-            with _free_to_roam(server, case):
-                if case.cold:
-                    daemon.forget(server.pids[0])
-                figure = load.tftp(self._place.tools, server, case, total)
-            self._note(case.key, name, number, figure)
+            if name == TWICE:  # only now: they look at their directories, too, while others are measured
+                with ours_twice(self._place) as both:
+                    self._measure(case, number, both, daemon)
+            elif name in servers:
+                self._measure(case, number, servers[name], daemon)
+
+    def _measure(self, case: Case, number: int, server: Server, daemon: Daemon) -> None:
+        total = case.total if case.bulk or case.once else case.total // SLOW.get(server.name, 1)
+        total = max(total // self._scale, min(total, 20))
+        with _free_to_roam(server, case):
+            if case.cold:
+                daemon.forget(server.pids[0])
+            figure = load.tftp(self._place.tools, server, case, total)
+        self._note(case.key, server.name, number, figure)
 
     def _run_http(
         self, stack: contextlib.ExitStack, servers: dict[str, Server], daemon: Daemon, number: int
@@ -157,6 +168,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default="", help="only these beside our daemon")
     parser.add_argument("--minutes", type=float, default=30.0, help="begin nothing new after so long (30)")
     parser.add_argument("--json", type=Path, default=None, help="write all figures to this file")
+    parser.add_argument("--source", action="store_true", help="measure our daemon uncompiled")
     parser.add_argument(
         "--peers-python",
         type=Path,
@@ -164,6 +176,17 @@ def _arguments() -> argparse.Namespace:
         help="Python of the environment with the peers from PyPI",
     )
     return parser.parse_args()
+
+
+def _daemon(folder: Path, given: argparse.Namespace) -> Path:
+    """Where our daemon is: a compiled copy in ``folder``, or the sources."""
+    if given.source:
+        return ROOT
+    if why := compiled.obstacle():
+        print(f"our daemon is measured uncompiled: {why}", file=sys.stderr)
+        return ROOT
+    compiled.build(folder)
+    return folder
 
 
 def main() -> int:
@@ -178,7 +201,9 @@ def main() -> int:
         (folder / "site").mkdir()
         write_site(folder / "site")
         python = given.peers_python if given.peers_python.exists() else None
-        comparison = Comparison(Place(folder / "files", folder / "site", python, folder / "tools"), given)
+        daemon = _daemon(folder / "daemon", given)
+        place = Place(folder / "files", folder / "site", python, folder / "tools", daemon)
+        comparison = Comparison(place, given)
         comparison.run(given.passes or (1 if given.quick else 3))
     cases = {case for case, _ in comparison.runs}
     verdicts = [judge(comparison.runs, target) for target in TARGETS if target.case in cases]

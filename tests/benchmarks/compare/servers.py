@@ -32,12 +32,21 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where things are: static ``files``, our ``site`` folder, the Python of the peers, built tools."""
+    """Where things are: static ``files``, our ``site`` folder, the Python of the peers, built tools.
+
+    ``daemon`` is the folder with the package of our daemon that is measured.
+    """
 
     files: Path
     site: Path
     python: Path | None
     tools: Path
+    daemon: Path
+
+    def command(self, role: str, config: Path) -> list[str]:
+        """How our daemon is started."""
+        here = ["env", f"PYTHONPATH={self.daemon}", "PYTHONSAFEPATH=1"]
+        return [*here, sys.executable, "-m", "era_ap", "run", role, "-c", str(config)]
 
 
 class Daemon:
@@ -75,7 +84,7 @@ def ours(place: Place, name: str = OURS, port: int = 0) -> Iterator[tuple[Server
     config = write_config(place.site, port)
     log = place.site / f"log-{name.replace(' ', '-')}"
     group = group_for(name)
-    command = [sys.executable, "-m", "era_ap", "run", ROLES[0], "-c", str(config)]
+    command = place.command(ROLES[0], config)
     with contextlib.ExitStack() as stack:
         if group is not None:
             stack.callback(group.close)
@@ -88,24 +97,20 @@ def ours(place: Place, name: str = OURS, port: int = 0) -> Iterator[tuple[Server
 
 @contextlib.contextmanager
 def ours_twice(place: Place) -> Iterator[Server]:
-    """Two instances on one port. ``MissingError`` where the daemon does not share its port."""
+    """Two instances on one port."""
     group = group_for(TWICE)
     with contextlib.ExitStack() as stack:
         if group is not None:
             stack.callback(group.close)
         port = free_port()
-        config = write_config(place.site, port)
+        config = write_config(place.site, port, "twice.yml")
         pids = []
         for role in ROLES[1:]:
             log = place.site / f"log-{role}"
-            command = [sys.executable, "-m", "era_ap", "run", role, "-c", str(config)]
             output = stack.enter_context(log.open("wb"))
-            process = stack.enter_context(running(command, group, output))
+            process = stack.enter_context(running(place.command(role, config), group, output))
             pids.append(process.pid)
-            while not any(e.get("event") == "ready" for e in Daemon(log)._events()):
-                if process.poll() is not None:
-                    raise MissingError("two instances do not share a port (SO_REUSEPORT) in this version")
-                time.sleep(0.05)
+            Daemon(log).wait("ready")
         yield Server(TWICE, port, tuple(pids), group)
 
 

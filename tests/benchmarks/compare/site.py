@@ -47,7 +47,7 @@ def write_site(folder: Path) -> Path:
     return write_config(folder, port=0)
 
 
-def write_config(folder: Path, port: int) -> Path:
+def write_config(folder: Path, port: int, name: str = "site.yml") -> Path:
     """The site configuration; ``port`` 0 lets the kernel choose. Its roles are called as in ``ROLES``."""
     ext = {
         "listen": ["127.0.0.1"],
@@ -79,7 +79,7 @@ def write_config(folder: Path, port: int) -> Path:
         "interfaces": {"lo": "127.0.0.1", "gate": "192.0.2.10"},
         "roles": [*roles, {"name": "sg1", "roletype": "sg", "iface": "gate", "ext": {"srvidx": 1}}],
     }
-    path = folder / "site.yml"
+    path = folder / name
     path.write_text(json.dumps(document))
     return path
 
