@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import json.encoder
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from era_ap.masking import MASK, mask_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from era_ap.errors import Reason
     from era_ap.provisioning.request import Subject
 
@@ -28,10 +27,18 @@ _TOKEN_LENGTH: Final = 32
 _TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{{{_TOKEN_LENGTH},}}", re.IGNORECASE)
 """The token of a temporary address; whoever has it and the phone's address may fetch the phone's file."""
 
+_REMEMBERED: Final = 1024
+"""Phones of a model get the same files with the same options: what was said last is known still."""
+
+Pairs = tuple[tuple[str, str], ...]
+
 
 @dataclass(slots=True)  # frozen, it would take twice as long to make, and each request has one
 class Record:
-    """How one request ended. ``at`` is seconds since the epoch (UTC), ``seconds`` the time it took."""
+    """How one request ended. ``at`` is seconds since the epoch (UTC), ``seconds`` the time it took.
+
+    ``options`` are what was agreed by TFTP: names and numbers.
+    """
 
     at: float
     transport: str
@@ -41,7 +48,7 @@ class Record:
     size: int = 0
     retransmits: int = 0
     seconds: float = 0.0
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Pairs = ()
     method: str = ""
     status: int | None = None
     agent: str = ""
@@ -51,25 +58,12 @@ class Record:
 
         Put together by hand: each request has one, and a general encoder takes three times as long.
         """
-        subject = self.subject
-        said = _texts(("transport", self.transport), ("peer", self.peer), ("method", self.method))
+        said = f'"transport": "{self.transport}"{_text("peer", self.peer)}{_text("method", self.method)}'
         if self.status is not None:
-            said.append(f'"status": {self.status}')
-        said += _texts(
-            ("reason", self.reason.code),
-            ("file", _safe(subject.file)),
-            ("mac", subject.mac),
-            ("account", subject.account),
-            ("model", subject.model),
-            ("revision", subject.revision),
-        )
-        said.append(f'"bytes": {self.size}')
-        if self.options:
-            agreed = ", ".join([f"{quoted(name)}: {value}" for name, value in self.options.items()])
-            said.append(f'"options": {{{agreed}}}')
-        said.append(f'"retransmits": {self.retransmits}, "seconds": {round(self.seconds, 6)}')
-        said += _texts(("agent", _safe(self.agent)), ("detail", _safe(subject.detail)))
-        return ", ".join(said)
+            said += f', "status": {self.status}'
+        said += f'{_about(self.reason, self.subject)}, "bytes": {self.size}{_agreed(self.options)}'
+        said += f', "retransmits": {self.retransmits}, "seconds": {round(self.seconds, 6)}'
+        return f"{said}{_text('agent', _safe(self.agent))}{_text('detail', _safe(self.subject.detail))}"
 
     def fields(self) -> dict[str, object]:
         """``members`` as a dictionary."""
@@ -81,13 +75,28 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
-def quoted(text: str) -> str:
-    """``text`` as a printable JSON string."""
-    return printable(_QUOTED(text))
+def _text(name: str, text: str) -> str:
+    """One more member, a printable JSON string; nothing where it is empty."""
+    return f', "{name}": {printable(_QUOTED(text))}' if text else ""
 
 
-def _texts(*named: tuple[str, str]) -> list[str]:
-    return [f'"{name}": {quoted(text)}' for name, text in named if text]
+@lru_cache(_REMEMBERED)
+def _about(reason: Reason, subject: Subject) -> str:
+    members = (
+        ("reason", reason.code),
+        ("file", _safe(subject.file)),
+        ("mac", subject.mac),
+        ("account", subject.account),
+        ("model", subject.model),
+        ("revision", subject.revision),
+    )
+    return "".join([_text(name, text) for name, text in members])
+
+
+@lru_cache(_REMEMBERED)
+def _agreed(options: Pairs) -> str:
+    numbers = ", ".join([f'"{name}": {number}' for name, number in options])
+    return f', "options": {{{numbers}}}' if options else ""
 
 
 def _escaped(char: str) -> str:

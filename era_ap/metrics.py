@@ -55,9 +55,7 @@ class Traffic:
         self.retransmits = 0
         self.seconds = Distribution(REQUEST_SECONDS)
 
-    def note(
-        self, code: str, seconds: float, *, sent: int = 0, received: int = 0, retransmits: int = 0
-    ) -> None:
+    def note(self, code: str, seconds: float, sent: int = 0, received: int = 0, retransmits: int = 0) -> None:
         """One request has ended; ``code`` is its reason's."""
         self.requests[code] += 1
         self.sent += sent

@@ -15,7 +15,7 @@ def test_a_record_names_all_that_is_known_and_leaves_out_what_is_not() -> None:
         size=1234,
         retransmits=2,
         seconds=0.0123,
-        options={"blksize": 1428},
+        options=(("blksize", "1428"),),
     )
     assert record.reason.is_served
     assert record.fields() == {
