@@ -115,11 +115,13 @@ class Listener:
 
     def send(self, data: bytes, peer: Peer, local: Local) -> None:
         """Answer ``peer`` from ``local``. What the kernel does not take is lost, as on the wire."""
-        with contextlib.suppress(OSError):
+        try:
             if local.control:
                 self._sock.sendmsg((data,), local.control, 0, peer)
             else:
                 self._sock.sendto(data, peer)
+        except OSError:  # a plain clause, for each refusal comes here
+            pass
 
     def withdraw(self) -> bool:
         """Get no more datagrams, so that other instances do; True if what came before can still be read.
@@ -184,36 +186,32 @@ class Hub:
 
     What a handler raises goes to ``on_error`` and harms no other socket. A batch ends after a few
     milliseconds, so that the rest of the process has its turn. ``is_crowded``: more sockets have something to
-    read than are served at once.
+    read than are served at once. ``handlers``, by descriptor: that of an added socket may be exchanged.
     """
 
     def __init__(self, clock: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
         self._clock = clock
         self._on_error = on_error
         self._epoll = select.epoll()
-        self._handlers: list[Callable[[float], None] | None] = []  # by descriptor: they are small numbers
+        self.handlers: list[Callable[[float], None] | None] = []  # descriptors are small numbers
         self.is_crowded = False
         self.is_lost = False
 
     def add(self, fileno: int, handler: Callable[[float], None]) -> None:
         """Call ``handler`` whenever the socket has something to read."""
         self._epoll.register(fileno, select.EPOLLIN)
-        missing = fileno + 1 - len(self._handlers)
-        self._handlers.extend([None] * missing)
-        self._handlers[fileno] = handler
-
-    def hand_over(self, fileno: int, handler: Callable[[float], None]) -> None:
-        """Call ``handler`` instead of the one that an added socket has: no system call."""
-        self._handlers[fileno] = handler
+        missing = fileno + 1 - len(self.handlers)
+        self.handlers.extend([None] * missing)
+        self.handlers[fileno] = handler
 
     def remove(self, fileno: int) -> None:
         """Forget a socket that is about to be closed (closing takes it out of the epoll)."""
-        if 0 <= fileno < len(self._handlers):  # -1: it is closed already
-            self._handlers[fileno] = None
+        if 0 <= fileno < len(self.handlers):  # -1: it is closed already
+            self.handlers[fileno] = None
 
     def close(self) -> None:
         """Forget everything."""
-        self._handlers[:] = [None] * len(self._handlers)
+        self.handlers[:] = [None] * len(self.handlers)
         self._epoll.close()
 
     def fileno(self) -> int:
@@ -222,7 +220,7 @@ class Hub:
 
     def doRead(self) -> None:
         """Serve what is readable, for a slice of time at most."""
-        poll, clock, handlers = self._epoll.poll, self._clock, self._handlers
+        poll, clock, handlers = self._epoll.poll, self._clock, self.handlers
         end = clock() + _SLICE
         while events := poll(0, _BATCH):
             now = clock()

@@ -87,7 +87,12 @@ class Channels:
             for data, other in caught:
                 self._on_caught(data, other, local, listener)
         else:
-            channel = self._of(listener.family, local, policy.tid_ports).acquire(peer)
+            key = (listener.family, local.address, local.scope, policy.tid_ports)
+            ports = self._ports.get(key)
+            if ports is None:
+                ports = TransferPorts(self._hub, listener.family, local, policy.tid_ports, self._rng)
+                self._ports[key] = ports
+            channel = ports.acquire(peer)
         return channel, _block(channel.path_limit(listener.family)) if measured else MAX_BLKSIZE
 
     def close_idle(self, now: float) -> bool:
@@ -100,13 +105,6 @@ class Channels:
         """Give back all ports."""
         for ports in self._ports.values():
             ports.close()
-
-    def _of(self, family: int, local: Local, choice: range | None) -> TransferPorts:
-        key = (family, local.address, local.scope, choice)
-        ports = self._ports.get(key)
-        if ports is None:
-            ports = self._ports[key] = TransferPorts(self._hub, family, local, choice, self._rng)
-        return ports
 
     @staticmethod
     def _probe(family: int, local: Local, peer: Peer) -> int:

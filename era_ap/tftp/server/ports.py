@@ -60,7 +60,7 @@ class OwnPort:
 
     def listen(self, handler: Callable[[float], None]) -> None:
         """Call ``handler`` when there is something to receive."""
-        self._hub.hand_over(self._fileno, handler)
+        self._hub.handlers[self._fileno] = handler
 
     def path_limit(self, family: int) -> int:
         """Octets of payload that go to the peer unfragmented."""
@@ -77,7 +77,7 @@ class OwnPort:
 
     def close(self, now: float) -> None:
         """The transfer is over."""
-        self._hub.hand_over(self._fileno, self._discard)
+        self._hub.handlers[self._fileno] = self._discard
         self._release(self, now)
 
     def destroy(self) -> None:

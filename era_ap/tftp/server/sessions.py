@@ -57,7 +57,6 @@ class Session:
         machine: ReadTransfer | WriteTransfer,
         channel: OwnPort | SharedPort,
         feeder: Feeder | None,
-        *,
         agreed: Agreed,
         subject: Subject,
         on_end: Callable[[Session, Finished, float], None],

@@ -66,7 +66,7 @@ class Starter:
             channel, path = self._open_channel(asked, policy, wish, now)
             agreed = negotiate(wish, policy.options, size=len(data), path_limit=path)
             machine = ReadTransfer(agreed, policy.timing, reply.reason, now, data=data)
-            self._start(asked, machine, channel, None, agreed=agreed, subject=reply.subject, now=now)
+            self._start(asked, machine, channel, None, agreed, reply.subject, now)
             return
         size = reply.size
         try:
@@ -77,7 +77,7 @@ class Starter:
         agreed = negotiate(wish, policy.options, size=None if convert else size, path_limit=path)
         machine = ReadTransfer(agreed, policy.timing, reply.reason, now, size=size, convert=convert)
         feeder = FileFeeder(reply, self._clock, self._on_error)
-        self._start(asked, machine, channel, feeder, agreed=agreed, subject=reply.subject, now=now)
+        self._start(asked, machine, channel, feeder, agreed, reply.subject, now)
 
     def make_upload(self, asked: Asked, policy: Policy) -> Upload:
         """The sink's side of a WRQ, not opened yet. ``Refused`` where there is no sink or a limit is met."""
@@ -104,7 +104,7 @@ class Starter:
         feeder = SinkFeeder(upload, self._run, self._clock, self._on_error)
         self._uploads += 1
         subject = Subject(file=upload.name)
-        self._start(asked, machine, channel, feeder, agreed=agreed, subject=subject, now=now)
+        self._start(asked, machine, channel, feeder, agreed, subject, now)
 
     def _open_channel(
         self, asked: Asked, policy: Policy, wish: Wish, now: float
@@ -128,12 +128,11 @@ class Starter:
         machine: ReadTransfer | WriteTransfer,
         channel: OwnPort | SharedPort,
         feeder: Feeder | None,
-        *,
         agreed: Agreed,
         subject: Subject,
         now: float,
     ) -> None:
-        session = Session(asked, machine, channel, feeder, agreed=agreed, subject=subject, on_end=self._ended)
+        session = Session(asked, machine, channel, feeder, agreed, subject, self._ended)
         self._table.add(session)
         channel.listen(session.readable)
         session.flush(now)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from era_ap.errors import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from era_ap.tftp.server.contract import Policy
     from era_ap.tftp.server.sessions import Session
@@ -22,10 +22,11 @@ _IDLE_ANSWERED: Final = 2.0
 
 
 class Table:
-    """Sessions by the peer's socket address."""
+    """Sessions by the peer's socket address; ``get`` gives that of a peer."""
 
     def __init__(self) -> None:
         self._by_peer: dict[Peer, Session] = {}
+        self.get: Callable[[Peer], Session | None] = self._by_peer.get  # of each datagram at a main port
         self._counts: dict[str, int] = {}  # of sessions by address
         self._unanswered: dict[Session, None] = {}  # oldest first; those that answered are dropped on the way
         self._idle: list[Session] = []  # most idle last
@@ -36,10 +37,6 @@ class Table:
 
     def __iter__(self) -> Iterator[Session]:
         return iter(self._by_peer.values())
-
-    def get(self, peer: Peer) -> Session | None:
-        """The session of ``peer``."""
-        return self._by_peer.get(peer)
 
     def add(self, session: Session) -> None:
         """Enter a session; its peer must have none."""
