@@ -18,7 +18,7 @@ from era_ap.provisioning.blf import BlfKey, entry_template, template_missing
 from era_ap.provisioning.escape import Place
 from era_ap.provisioning.insert import Inserter
 from era_ap.provisioning.language import Category
-from era_ap.provisioning.plan import Remark, Repeat, Slot, Varies, Where
+from era_ap.provisioning.plan import Remark, Repeat, Slot, Varies, Where, divider_of
 from era_ap.provisioning.scope import NamesNeeded
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from era_ap.provisioning.planner import Plans, Table
     from era_ap.provisioning.scope import Line, Scope
     from era_ap.provisioning.walk import Handler
-
 
 _ALIKE: Final = (Place.TEXT, Place.MARKUP)
 """Places where values are safe one by one if they are so all together."""
@@ -142,7 +141,7 @@ class Expansion(Inserter):
         if table is None and before == (None, None):
             table = self._table(template)
         self.files[template.name] = None
-        divider = template.ending or ((node.ending.lstrip(" \t") or "\n") if node.alone else "")
+        divider = divider_of(template, node)
         out.append(node.indent)
         if not keys or table is None or not self._copied(table, keys, divider, out):
             for position, entry in enumerate(entries):

@@ -40,7 +40,7 @@ _NOTHING_SAID: Final = {
 _PLACE: Final = ("module", "page", "position")
 _WORKING: Final = ("number", "value", "pickup")
 _MOST_SEATS: Final = 256
-_ASKING: Final = frozenset({"type", "area", "line", *_PLACE})
+ASKING: Final = frozenset({"type", "area", "line", *_PLACE})
 """Fields by which an entry asks for a certain key; most have none of them."""
 
 
@@ -77,7 +77,7 @@ def _seats_of_plain(
     if layout.types and _BLF not in layout.types:
         return None
     for entry in entries:
-        if not _ASKING.isdisjoint(entry.fields):
+        if not ASKING.isdisjoint(entry.fields):
             return None
     mark = (len(entries), *[line.number for line in lines])
     seats = layout.seats.get(mark)
@@ -150,7 +150,7 @@ class _Placing:
 
     def _wish(self, entry: BlfKey) -> _Wish | None:
         fields = entry.fields
-        if self._has_blf and _ASKING.isdisjoint(fields):
+        if self._has_blf and ASKING.isdisjoint(fields):
             return _Wish(entry, _BLF, self._primary)
         line = self._line(entry)
         if line is None:

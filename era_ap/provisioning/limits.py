@@ -60,6 +60,10 @@ class Dialect:
         """``value`` with the characters escaped that the dialect writes otherwise."""
         return value.translate(self.escape) if self.escape else value
 
+    def leaves(self, value: str) -> bool:
+        """Whether ``value``, and so each part of it, is written as it is wherever it stands."""
+        return self.flaw(value, in_key=True) is None and self.carried(value) == value
+
 
 def named(character: str) -> str:
     """A character as messages show it."""

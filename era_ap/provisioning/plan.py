@@ -62,15 +62,15 @@ class Remark(NamedTuple):
 Step = str | Slot | Repeat | Remark
 
 
-Values = Callable[[Mapping[str, Any]], tuple[str, ...]]
-"""The values of a row, given the names of its key; a missing one is a KeyError."""
+Taking = Callable[[Any], tuple[str, ...]]
+"""Values of a mapping or sequence, in an order; a missing one is a KeyError."""
 
 
 class Row(NamedTuple):
     """Steps that only copy: ``pieces`` of text, the odd ones to be replaced by ``values``."""
 
     pieces: tuple[str, ...]
-    values: Values
+    values: Taking
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Form:
     """A list of rows: ``pieces`` of text, the odd ones to be replaced by what ``rows`` give for each key."""
 
     pieces: tuple[str, ...]
-    rows: tuple[Values, ...]
+    rows: tuple[Taking, ...]
     expansions: int
     size: int
     files: Mapping[str, None]
@@ -122,14 +122,24 @@ def row_of(steps: tuple[Step, ...], place: Place) -> Row | None:
             names.append(step.key)
         else:
             return None
+    return Row(tuple(pieces), taking(names))
+
+
+def taking(names: Sequence[Any]) -> Taking:
+    """What takes ``names`` from what it is given."""
     if len(names) < 2:  # itemgetter would give no tuple
-        return Row(tuple(pieces), lambda named: tuple(named[name] for name in names))
-    return Row(tuple(pieces), itemgetter(*names))
+        return lambda named: tuple([named[name] for name in names])
+    return itemgetter(*names)
+
+
+def divider_of(template: Template, node: Placeholder) -> str:
+    """What stands between two entries of a list at ``node``."""
+    return template.ending or ((node.ending.lstrip(" \t") or "\n") if node.alone else "")
 
 
 def form_of(plans: Sequence[Plan | None], divider: str) -> Form | None:
     """The list of those entries; None where one of them takes more than copying."""
-    pieces, rows, files = [""], list[Values](), dict[str, None]()
+    pieces, rows, files = [""], list[Taking](), dict[str, None]()
     for number, plan in enumerate(plans):
         if plan is None or plan.row is None:
             return None

@@ -17,6 +17,7 @@ from era_ap.provisioning.language import Category, Kind
 from era_ap.provisioning.meter import Meter
 from era_ap.provisioning.plan import Plan, Remark, Repeat, Slot, Varies, form_of, joined, row_of
 from era_ap.provisioning.scope import Budget
+from era_ap.provisioning.sheet import Sheets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +40,13 @@ FORMS: Final = 64
 
 class Plans:
     """The plans of phones that differ only in lines, reserved and own constants; ``common`` are shared with
-    others, and know no constants.
+    others, and know no constants. ``sheets`` are whole files of such phones.
 
     What is asked for once may never be asked for again: a plan is made at the second time.
     """
 
     def __init__(self, common: Plans | None = None) -> None:
+        self.sheets = Sheets()
         self._common = common
         self._tables: dict[Where, Table] = {}
 

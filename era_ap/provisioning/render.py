@@ -6,7 +6,7 @@ and the last. Its shapes live in ``scope`` and are offered here too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from era_ap.errors import Reason, Refused
 from era_ap.provisioning import override
@@ -26,12 +26,15 @@ from era_ap.provisioning.scope import (
     Scope,
     TraceEntry,
 )
+from era_ap.provisioning.sheet import shape_of
 from era_ap.provisioning.trace import TracedExpansion
 from era_ap.provisioning.values import field
 
 if TYPE_CHECKING:
+    from era_ap.errors import Problem
     from era_ap.provisioning.language import Template
     from era_ap.provisioning.limits import Dialect
+    from era_ap.provisioning.sheet import Shape
 
 __all__ = [
     "Budget",
@@ -56,33 +59,65 @@ def render(template: Template, scope: Scope, budget: Budget, *, trace: bool = Fa
         Refused: the file cannot be made; the chain begins with the template.
         NamesNeeded: host names built by placeholders are to be resolved first.
     """
-    kind = kind_of(template, scope)
     try:
         _check_required(scope)
-        expansion, meter, text = _filled(template, scope, kind, budget, trace=trace)
-        changes: tuple[TraceEntry, ...] = ()
-        if scope.lines and scope.is_corrected and scope.lines[0].device.override:
-            text, changes = override.apply(text, kind, scope.lines[0], expansion, meter)
-        expansion.check_known()
-        data = _encoded(text, kind, scope.layout.dialect if scope.layout is not None else None)
-        meter.check_size(len(data))
-        if kind is Kind.XML:
+        filled = _filled(template, scope, budget, trace=trace)
+        data = _encoded(filled.text, filled.kind, scope.layout.dialect if scope.layout is not None else None)
+        filled.meter.check_size(len(data))
+        if filled.kind is Kind.XML:
             parse_xml(data)
-        meter.check_clock()
+        filled.meter.check_clock()
     except Refused as refused:
         raise Refused(refused.reason, refused.detail, refused.chain or (template.name,)) from None
-    entries = expansion.entries if isinstance(expansion, TracedExpansion) else None
     return Rendering(
         data=data,
-        kind=kind,
-        warnings=(*scope.problems, *expansion.warnings),
-        trace=() if entries is None else (*entries, *changes),
-        files=tuple({template.name: None, **expansion.files}),
+        kind=filled.kind,
+        warnings=(*scope.problems, *filled.warnings),
+        trace=filled.trace,
+        files=filled.files,
     )
 
 
-def _filled(
-    template: Template, scope: Scope, kind: Kind, budget: Budget, *, trace: bool
+class _Filled(NamedTuple):
+    """A text with what is to be told about it."""
+
+    text: str
+    kind: Kind
+    meter: Meter
+    files: tuple[str, ...]
+    warnings: tuple[Problem, ...] = ()
+    trace: tuple[TraceEntry, ...] = ()
+
+
+def _filled(template: Template, scope: Scope, budget: Budget, *, trace: bool) -> _Filled:
+    """The text by the sheet for phones like this one; else expanded and corrected."""
+    plans = scope.plans if not trace else None
+    shape = shape_of(template, scope, budget.depth) if plans is not None else None
+    sheet = plans.sheets.get(shape) if plans is not None and shape is not None else None
+    if sheet is not None:
+        meter = Meter(budget)
+        text = sheet.text(scope, meter)
+        if text is not None:
+            return _Filled(text, sheet.kind, meter, sheet.files)
+    kind = kind_of(template, scope)
+    expansion, meter, text = _expanded(template, scope, kind, budget, shape, trace=trace)
+    changes: tuple[TraceEntry, ...] = ()
+    if scope.lines and scope.is_corrected and scope.lines[0].device.override:
+        text, changes = override.apply(text, kind, scope.lines[0], expansion, meter)
+    expansion.check_known()
+    entries = expansion.entries if isinstance(expansion, TracedExpansion) else None
+    return _Filled(
+        text,
+        kind,
+        meter,
+        files=tuple({template.name: None, **expansion.files}),
+        warnings=tuple(expansion.warnings),
+        trace=() if entries is None else (*entries, *changes),
+    )
+
+
+def _expanded(
+    template: Template, scope: Scope, kind: Kind, budget: Budget, shape: Shape | None, *, trace: bool
 ) -> tuple[Expansion, Meter, str]:
     """The text by the plan of the template, or by the walk where there is none or something is to be told."""
     maker = TracedExpansion if trace else Expansion
@@ -91,10 +126,14 @@ def _filled(
     plan = expansion.plan(template)
     if plan is not None:
         try:
-            return expansion, meter, expansion.follow(plan)
+            text = expansion.follow(plan)
         except (Refused, Varies):
             meter = Meter(budget)
             expansion = maker(scope, kind, meter, template.encoding, budget.depth)
+        else:
+            if shape is not None and scope.plans is not None:
+                scope.plans.sheets.learn(shape, kind, plan, scope)
+            return expansion, meter, text
     return expansion, meter, expansion.fill(template)
 
 

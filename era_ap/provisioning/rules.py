@@ -72,6 +72,11 @@ class Rule:
         """The names that the pattern refers to."""
         return frozenset(part.name for part in self.pattern if isinstance(part, Reference))
 
+    @property
+    def pads(self) -> bool:
+        """Whether the pattern has leading zeroes."""
+        return any(part.width for part in self.pattern if isinstance(part, Reference))
+
     def text(self, spot: Spot, names: Mapping[str, str]) -> str | None:
         """The field at ``spot``; a name that is not in ``names`` is empty. None past the end of a table."""
         if self.pieces:

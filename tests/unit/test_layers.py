@@ -104,6 +104,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.provisioning.spots",
         "era_ap.provisioning.safe_xml",
         "era_ap.provisioning.scope",
+        "era_ap.provisioning.sheet",
         "era_ap.provisioning.tokens",
         "era_ap.provisioning.timezones",
         "era_ap.provisioning.trace",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import random
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -12,50 +10,19 @@ from filling import account, constants, lines, scope
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packs import accounts_of, all_options, lines_of, models, scope_of, template_of, types_of
+from sharing import MODEL, agree, outcome
 
-from era_ap.errors import Problem, Reason, Refused, Severity
+from era_ap.errors import Problem, Reason, Severity
 from era_ap.provisioning import planner
 from era_ap.provisioning.expand import Expansion
-from era_ap.provisioning.language import Template, parse
+from era_ap.provisioning.language import parse
 from era_ap.provisioning.models_file import parse as parse_models
 from era_ap.provisioning.plan import Plan
 from era_ap.provisioning.planner import Plans
-from era_ap.provisioning.render import Budget, ConstantSource, NamesNeeded, Scope, render
-
-Outcome = tuple[object, ...]
+from era_ap.provisioning.render import Budget, ConstantSource, render
 
 PLANNED = 3
 """Renderings after which there is a plan: the first asks, the second makes it, the third follows."""
-
-MODEL = """
-model:
-  accounts: {count: 3, fields: {base: {start: 40, step: 2}}}
-  keys:
-    line: {count: 4, fields: {key: "line.{position}", also: fixed}}
-    module: {count: 3, modules: 2, fill: gaps, fields: {key: "module.{module}.{position}"}}
-  types: {none: 0, blf: 16, speeddial: {code: 13, also: "{number}"}, url: {code: 17, value: "get:{value}"}}
-  dialect: {label_length: 5}
-"""
-
-
-def outcome(template: Template, phone: Scope, plans: Plans | None, budget: Budget | None = None) -> Outcome:
-    """All that a rendering tells; random numbers and addresses begin anew with each."""
-    phone = replace(phone, plans=plans, rng=random.Random(1))
-    try:
-        found = render(template, phone, budget or Budget(lambda: 0.0))
-    except Refused as refused:
-        return refused.reason, refused.detail, refused.chain
-    except NamesNeeded as needed:
-        return (needed.names,)
-    return found.data, found.kind, found.warnings, found.files[0], frozenset(found.files)
-
-
-def agree(template: Template, phones: Iterable[Scope]) -> None:
-    """Assert that phones which share plans get what each of them gets without."""
-    plans = Plans(Plans())
-    phones = tuple(phones)
-    for phone in (*phones, *phones, *phones):
-        assert outcome(template, phone, plans) == outcome(template, phone, None)
 
 
 @pytest.fixture
@@ -215,10 +182,11 @@ def test_what_differs_too_much_is_walked(text: str, files: dict[str, str], follo
     "limit",
     [{"expansions": 9}, {"expansions": 10}, {"output": 40}, {"output": 60}, {"depth": 0}, {"depth": 1}],
 )
-def test_limits_are_those_of_the_walk(limit: dict[str, int]) -> None:
+@pytest.mark.parametrize("blf", [["1", "2"], [{"number": "1"}, {"number": "2"}]], ids=["planned", "copied"])
+def test_limits_are_those_of_the_walk(limit: dict[str, int], blf: list[object]) -> None:
     template = parse("root", "id = [sipuser.login]\n[include.part]\n[accounts]\n[blf]\n")
     files = {"part": "[constants.a]", "model.account": "[account.login]\n", "model.blf": "[blf.number]\n"}
-    phone = scope(files, lines=lines(account(blf=["1", "2"])), constants=constants(site={"a": "aaaa"}))
+    phone = scope(files, lines=lines(account(blf=blf)), constants=constants(site={"a": "aaaa"}))
     plans = Plans()
     for _ in range(PLANNED):
         outcome(template, phone, plans)
