@@ -41,14 +41,14 @@ class Answers:
 
     def refuse(self, asked: Asked, reason: Reason, subject: Subject = NO_SUBJECT) -> None:
         """Answer with the ERROR of ``reason``, from the main port."""
-        asked.listener.send(_ERRORS[reason.outcome], asked.peer, asked.local)
-        self._on_end(TransferReport(asked.request, reason, subject, asked.peer[1], asked.is_write))
+        asked.listener.send(_ERRORS[reason.outcome], asked.sender, asked.receiver)
+        self._on_end(TransferReport(asked, reason, subject, asked.sender[1], asked.is_write))
 
     def refuse_reply(self, asked: Asked, reply: Refusal, now: float) -> None:
         """Provisioning says no; a MAC that nobody owns counts against the source's budget."""
         reason, subject = reply.reason, reply.subject
         if reason in GUESSING and subject.mac:
-            self.admission.note_unknown(asked.peer[0], subject.mac, now)
+            self.admission.note_unknown(asked.peer, subject.mac, now)
         self.refuse(asked, reason, subject)
 
     def refuse_error(self, asked: Asked, error: BaseException) -> None:
@@ -64,10 +64,10 @@ class Answers:
         asked, machine = session.asked, session.machine
         self._on_end(
             TransferReport(
-                asked.request,
+                asked,
                 finished.reason,
                 session.subject,
-                asked.peer[1],
+                asked.sender[1],
                 asked.is_write,
                 finished.error,
                 machine.octets,

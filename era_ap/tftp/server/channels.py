@@ -16,6 +16,7 @@ from era_ap.tftp.server.ports import OwnPort, TransferPorts
 from era_ap.udp import connected, path_limit
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from era_ap.tftp.options import Wish
@@ -73,7 +74,7 @@ class Channels:
 
     def open(self, asked: Asked, policy: Policy, wish: Wish) -> tuple[OwnPort | SharedPort, int]:
         """A channel to who asked, and the largest block that the path carries whole. Raises OSError."""
-        listener, local, peer = asked.listener, asked.local, asked.peer
+        listener, local, peer = asked.listener, asked.receiver, asked.sender
         measured = wish.blksize is not None
         if policy.single_port:
             try:
@@ -93,7 +94,7 @@ class Channels:
                 ports = TransferPorts(self._hub, listener.family, local, policy.tid_ports, self._rng)
                 self._ports[key] = ports
             channel = ports.acquire(peer)
-        return channel, _block(channel.path_limit(listener.family)) if measured else MAX_BLKSIZE
+        return channel, _largest_block(channel.sock, listener.family) if measured else MAX_BLKSIZE
 
     def close_idle(self, now: float) -> bool:
         """Give back ports without transfers; whether any are left."""
@@ -113,10 +114,10 @@ class Channels:
         except OSError:
             return MAX_BLKSIZE
         try:
-            return _block(path_limit(sock, family))
+            return _largest_block(sock, family)
         finally:
             sock.close()
 
 
-def _block(payload: int) -> int:
-    return max(MIN_BLKSIZE, payload - _HEADER)
+def _largest_block(sock: socket.SocketType, family: int) -> int:
+    return max(MIN_BLKSIZE, path_limit(sock, family) - _HEADER)

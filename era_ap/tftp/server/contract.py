@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from era_ap.provisioning.request import Subject
+from era_ap.provisioning.request import FileRequest, Subject, Transport
 from era_ap.tftp.options import OptionPolicy
 from era_ap.tftp.timing import Timing
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from era_ap.errors import Reason
-    from era_ap.provisioning.request import FileRequest
     from era_ap.tftp.packets import Error, Request
     from era_ap.tftp.server.uploads import UploadPolicy
     from era_ap.udp import Listener, Local, Peer
 
     OnError = Callable[[BaseException], None]
+
+_WRQ: Final = b"\x00\x02"
+_TFTP: Final = Transport.TFTP  # looking a member up in its class is a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +46,35 @@ class Policy:
     uploads: UploadPolicy | None = None
 
 
-@dataclass(slots=True, eq=False)  # none of these is frozen, which takes twice as long: each request has them
-class Asked:
-    """``packet`` as parsed, ``raw`` as it came, ``since`` when; whom to answer, from where, through what.
+class Asked(FileRequest):
+    """The request for a file in ``packet``, and all that it takes to answer it: one object for each.
 
-    ``is_write``: this is a WRQ.
+    ``raw`` as it came, ``since`` when; ``sender`` and ``receiver`` are the socket addresses behind the texts
+    ``peer`` and ``local``. ``is_write``: this is a WRQ.
     """
 
-    packet: Request
-    request: FileRequest
-    raw: bytes
-    peer: Peer
-    local: Local
-    listener: Listener
-    since: float
-    is_write: bool
+    __slots__ = ("is_write", "listener", "packet", "raw", "receiver", "sender", "since")
+
+    def __init__(
+        self,
+        packet: Request,
+        raw: bytes,
+        sender: Peer,
+        receiver: Local,
+        listener: Listener,
+        since: float,
+    ) -> None:
+        self.name, self.transport = packet.name, _TFTP
+        self.peer, self.local = sender[0], receiver.address
+        self.query = self.mac_hint = ""
+        self.proof = None
+        self.packet = packet
+        self.raw = raw
+        self.sender = sender
+        self.receiver = receiver
+        self.listener = listener
+        self.since = since
+        self.is_write = raw[:2] == _WRQ
 
 
 NO_SUBJECT: Final = Subject()

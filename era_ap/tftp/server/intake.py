@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from era_ap.admission import Verdict
 from era_ap.errors import Reason
-from era_ap.provisioning.request import Content, FileRequest, Refusal, Transport
+from era_ap.provisioning.request import Content, Refusal
 from era_ap.tftp.packets import Request, parse_request
 from era_ap.tftp.server.answers import UNUSABLE, Answers
 from era_ap.tftp.server.contract import Asked
@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from era_ap.udp import Listener, Local, Peer
 
 T = TypeVar("T")
-_WRQ: Final = b"\x00\x02"
-_REQUESTS: Final = frozenset({b"\x00\x01", _WRQ})
+_REQUESTS: Final = frozenset({b"\x00\x01", b"\x00\x02"})
 _SILENCE: Final = Verdict.SILENCE  # looking a member up in its class is a call
-_TFTP: Final = Transport.TFTP
 _RESTART: Final = 1.0
 """Seconds without progress after which the same request from the same port is a phone that began anew."""
 
@@ -71,9 +69,8 @@ class Intake:
 
     def receive(self, data: bytes, peer: Peer, local: Local, listener: Listener, now: float) -> None:
         """A datagram came to a main port."""
-        opcode = data[:2]
         session = self._table.get(peer)
-        if opcode not in _REQUESTS:
+        if data[:2] not in _REQUESTS:
             if session is not None and session.is_shared:
                 session.receive(data, now)
             return
@@ -86,8 +83,7 @@ class Intake:
             return
         parsed = parse_request(data)
         packet = parsed if isinstance(parsed, Request) else UNUSABLE
-        request = FileRequest(packet.name, peer[0], _TFTP, local.address)
-        asked = Asked(packet, request, data, peer, local, listener, now, opcode == _WRQ)
+        asked = Asked(packet, data, peer, local, listener, now)
         if verdict.reason is not None:
             self._answers.refuse(asked, verdict.reason)
         elif packet is not parsed:
@@ -105,7 +101,7 @@ class Intake:
         """Give up what has been looked up for too long."""
         limit = now - self.policy.open_seconds
         for asked in [a for a in self.pending.values() if a.since <= limit]:
-            del self.pending[asked.peer]
+            del self.pending[asked.sender]
             self._answers.refuse(asked, Reason.STORAGE_BUSY)
 
     def _is_repeat(self, data: bytes, peer: Peer, now: float) -> bool:
@@ -131,7 +127,7 @@ class Intake:
         return self._table.get(peer) is not None
 
     def _open(self, asked: Asked, now: float) -> None:
-        reply = self._opener.open(asked.request)
+        reply = self._opener.open(asked)
         if isinstance(reply, Refusal):
             self._answers.refuse_reply(asked, reply, now)
         elif not isinstance(reply, Content) and isinstance(reply, Awaitable):
@@ -166,7 +162,7 @@ class Intake:
             result.addCallback(discard).addErrback(lambda _: None)
             self._answers.refuse(asked, Reason.TRANSFER_LIMIT)
             return
-        self.pending[asked.peer] = asked
+        self.pending[asked.sender] = asked
 
         def arrived(value: T) -> None:
             if not self._is_awaited(asked):
@@ -184,9 +180,9 @@ class Intake:
         result.addCallbacks(arrived, failed)
 
     def _is_awaited(self, asked: Asked) -> bool:
-        if self.pending.get(asked.peer) is not asked:
+        if self.pending.get(asked.sender) is not asked:
             return False
-        del self.pending[asked.peer]
+        del self.pending[asked.sender]
         return True
 
     def _discard(self, upload: Upload) -> None:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from era_ap.tftp.packets import format_error
-from era_ap.udp import Local, Peer, connected, path_limit, reconnect, send_segmented
+from era_ap.udp import Local, Peer, connected, reconnect, send_segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,11 +40,11 @@ class OwnPort:
     port is closed. Until somebody listens, what comes is dropped. ``release`` gets it back.
     """
 
-    __slots__ = ("_fileno", "_hub", "_offload", "_release", "_sock", "receive", "send")
+    __slots__ = ("_fileno", "_hub", "_offload", "_release", "receive", "send", "sock")
     is_shared = False
 
     def __init__(self, sock: socket.SocketType, hub: Hub, release: Callable[[OwnPort, float], None]) -> None:
-        self._sock = sock
+        self.sock = sock
         self._fileno = sock.fileno()
         self._hub = hub
         self._release = release
@@ -53,23 +53,15 @@ class OwnPort:
         self.receive: Callable[[int], bytes] = sock.recv
         hub.add(self._fileno, self._discard)
 
-    def connect(self, peer: Peer) -> None:
-        """Serve ``peer`` from now on. Raises OSError."""
-        reconnect(self._sock, peer)
-        self._offload = True  # another path
-
     def listen(self, handler: Callable[[float], None]) -> None:
-        """Call ``handler`` when there is something to receive."""
+        """A transfer begins: call ``handler`` when there is something to receive."""
         self._hub.handlers[self._fileno] = handler
-
-    def path_limit(self, family: int) -> int:
-        """Octets of payload that go to the peer unfragmented."""
-        return path_limit(self._sock, family)
+        self._offload = True  # it may be another path
 
     def send_window(self, datagrams: Sequence[bytes]) -> None:
         """A window in one system call where the path can."""
         if self._offload and len(datagrams) > 1:
-            self._offload = send_segmented(self._sock, datagrams)
+            self._offload = send_segmented(self.sock, datagrams)
             if self._offload:
                 return
         for datagram in datagrams:
@@ -83,12 +75,12 @@ class OwnPort:
     def destroy(self) -> None:
         """Give socket and port back to the system."""
         self._hub.remove(self._fileno)
-        self._sock.close()
+        self.sock.close()
 
     def _discard(self, _now: float) -> None:
         """A datagram that came after the end of its transfer."""
         with contextlib.suppress(OSError):
-            self._sock.recv(1)
+            self.sock.recv(1)
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +115,7 @@ class TransferPorts:
         if guard.spare:
             channel = guard.spare.pop()
             try:
-                channel.connect(peer)
+                reconnect(channel.sock, peer)
             except OSError:
                 channel.destroy()
                 raise

@@ -88,7 +88,7 @@ class Starter:
             raise Refused(Reason.UPLOAD_LIMIT)
         if self._uploads >= uploads.at_once:
             raise Refused(Reason.TRANSFER_LIMIT)
-        return Upload(uploads, asked.peer[0], asked.request.name)
+        return Upload(uploads, asked.peer, asked.name)
 
     def start_write(self, asked: Asked, upload: Upload, policy: Policy, now: float) -> None:
         """Receive into an opened ``upload``. ``Refused`` (TRANSFER_LIMIT) where there is no room."""
@@ -109,7 +109,7 @@ class Starter:
     def _open_channel(
         self, asked: Asked, policy: Policy, wish: Wish, now: float
     ) -> tuple[OwnPort | SharedPort, int]:
-        if not self._table.make_room(asked.peer[0], policy, now):
+        if not self._table.make_room(asked.peer, policy, now):
             raise Refused(Reason.TRANSFER_LIMIT)
         try:
             return self._channels.open(asked, policy, wish)

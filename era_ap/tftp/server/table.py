@@ -40,14 +40,14 @@ class Table:
 
     def add(self, session: Session) -> None:
         """Enter a session; its peer must have none."""
-        peer = session.asked.peer
+        peer = session.asked.sender
         self._by_peer[peer] = session
         self._counts[peer[0]] = self._counts.get(peer[0], 0) + 1
         self._unanswered[session] = None
 
     def remove(self, session: Session) -> None:
         """Forget a session; nothing happens if it is not here."""
-        peer = session.asked.peer
+        peer = session.asked.sender
         if self._by_peer.get(peer) is not session:
             return
         del self._by_peer[peer]
@@ -87,13 +87,13 @@ class Table:
             self._idle = sorted(idle, key=lambda session: session.machine.idle_since, reverse=True)
         while self._idle:
             session = self._idle.pop()
-            if self._by_peer.get(session.asked.peer) is session and _is_idle(session, now):
+            if self._by_peer.get(session.asked.sender) is session and _is_idle(session, now):
                 evict(session, now)
                 return True
         return False
 
     def _of(self, address: str) -> list[Session]:
-        return [session for session in self._by_peer.values() if session.asked.peer[0] == address]
+        return [session for session in self._by_peer.values() if session.asked.peer == address]
 
     def sweep(self, now: float) -> None:
         """Wake every machine whose deadline has passed."""
