@@ -86,8 +86,7 @@ class DirectoryIndex:
 
     def domain(self, name: str) -> Domain | None:
         """The domain of that lower-case name; None too while its settings have never been readable."""
-        part = self.parts.having(name)
-        return part.domains.get(name) if part is not None else None
+        return self.parts.domain(name)
 
     def phone_of(self, mac: str) -> Phone | Conflict | None:
         """The phone with that MAC: its lines in order, a conflict between domains, or None if unknown."""

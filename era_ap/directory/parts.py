@@ -16,7 +16,7 @@ from era_ap.errors import Problem, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from era_ap.directory.model import AccountKey
+    from era_ap.directory.model import AccountKey, Domain
     from era_ap.directory.source import Change
 
 _NOTHING: frozenset[str] = frozenset()
@@ -41,6 +41,7 @@ class Parts:
     def __init__(self, sources: Sequence[str]) -> None:
         self._slots = {name: _Slot(Part()) for name in sources}
         self._ordered = tuple(self._slots.values())
+        self._domains: dict[str, Domain] = {}
         self.changes = 0
 
     def __iter__(self) -> Iterator[Part]:
@@ -65,6 +66,16 @@ class Parts:
                 return slot.part
         return None
 
+    def domain(self, name: str) -> Domain | None:
+        """The domain of that name; those in use are at hand, as every phone asks for its own."""
+        domain = self._domains.get(name)
+        if domain is None:
+            part = self.having(name)
+            domain = part.domains.get(name) if part is not None else None
+            if domain is not None:
+                self._domains[name] = domain
+        return domain
+
     def owners(self, mac: str) -> tuple[AccountKey, ...]:
         """The accounts that list ``mac``, sorted; those of hidden domains do not count."""
         found: tuple[AccountKey, ...] = ()
@@ -81,6 +92,7 @@ class Parts:
         names = slot.part.names if len(self._ordered) > 1 else None
         effective = slot.part.apply(change)
         slot.loaded = True
+        self._domains.clear()
         self.changes += 1
         if names is not None and names != slot.part.names:
             self._hide()
@@ -91,6 +103,7 @@ class Parts:
         slot = self._slots[source]
         before, slot.part = slot.part, part
         slot.loaded = complete
+        self._domains.clear()
         self.changes += 1
         self._hide()
         return before

@@ -144,6 +144,21 @@ def test_a_phone_of_a_moment_ago_is_not_told_after_a_change() -> None:
     assert index.phone_of(A) is None
 
 
+def test_a_domain_of_a_moment_ago_is_not_told_after_a_change() -> None:
+    index = DirectoryIndex()
+    assert index.domain("a.com") is None
+    for revision in ("r1", "r2"):
+        index.apply(Change(domains=(domain("a.com", revision),)))
+        found = index.domain("a.com")
+        assert found is not None and found.revision == revision
+    index.apply(Change(removed_domains=("a.com",)))
+    assert index.domain("a.com") is None
+    index.apply(Change(domains=(domain("a.com"),)))
+    assert index.domain("a.com") is not None
+    index.replace(Part())
+    assert index.domain("a.com") is None
+
+
 def test_many_disputes_are_counted_rather_than_told() -> None:
     macs = [f"{number:012x}" for number in range(1, DISPUTES_TOLD + 31)]
     index = index_of(
