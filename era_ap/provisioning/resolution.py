@@ -169,9 +169,10 @@ def _find_phone(found: Resolution, directory: DirectoryIndex | None, elsewhere: 
 
 
 def _find_model_template(found: Resolution, catalogue: Catalogue) -> None:
-    assert found.phone is not None
+    phone = found.phone
+    assert phone is not None
     match = found.match
-    account, device = found.phone.lines[0]
+    account, device = phone.lines[0]
     found.model = device.model or (match.model if match is not None else None) or ""
     if not found.model:
         raise Refused(Reason.MODEL_MISSING, f"account {account.key} has no device_model for {found.mac}")
