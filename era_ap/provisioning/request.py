@@ -63,7 +63,7 @@ class Subject:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as above
 class Content:
     """A whole file in memory."""
 

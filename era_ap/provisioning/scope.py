@@ -25,7 +25,7 @@ DAEMON: Final = "the daemon"
 """The origin of constants that nobody has written."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes far longer to make: each rendering has some
 class Line:
     """One line of the phone: the account, its device element for this phone, and the line number from 1."""
 
@@ -46,7 +46,7 @@ class ConstantSource:
     notes: Mapping[str, Problem] | None = None
 
 
-@dataclass(slots=True)  # not frozen, which takes far longer to make: each rendering has one
+@dataclass(slots=True)  # not frozen, as above
 class Scope:
     """Everything a template may refer to.
 
@@ -78,7 +78,7 @@ class Scope:
     plans: Plans | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as above
 class Budget:
     """Limits of one rendering: seconds of ``clock``, expansions, bytes of output, levels of nesting."""
 
@@ -135,7 +135,7 @@ class TraceEntry:
     effect: Effect | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as above
 class Rendering:
     """A filled and checked file; ``files`` are the templates it was made of, the root first."""
 

@@ -91,7 +91,7 @@ class Scoping:
         """
         if rules is not self._rules or catalogue is not self._catalogue:
             self._begin(rules, catalogue)
-        lines = _numbered(found.phone) if found.phone is not None else ()
+        lines = _numbered(found.phone)
         own = lines[0].account.key.domain if lines else rules.master_domain
         domain, master = _domains(rules.master_domain, own if lines else "", directory)
         gate = self._gate(found.mac, lines[0].account if lines else None, domain)
@@ -216,8 +216,10 @@ def _unlisted(found: Resolution, catalogue: Catalogue) -> tuple[Problem, ...]:
     return (Problem(Reason.MODEL_UNLISTED, "templates/models.yml", what, Severity.WARNING),)
 
 
-def _numbered(phone: Phone) -> tuple[Line, ...]:
+def _numbered(phone: Phone | None) -> tuple[Line, ...]:
     """The lines of a phone; one whose number is taken by an earlier one gets the next free number."""
+    if phone is None:
+        return ()
     taken: set[int] = set()
     lines = []
     for account, device in phone.lines:
