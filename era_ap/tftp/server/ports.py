@@ -221,7 +221,7 @@ class TransferPorts:
 
     def _drop(self, guard: Guard) -> None:
         self._guards.pop(guard.port, None)
-        with contextlib.suppress(ValueError):
+        if guard in self._usable:  # what is not there is told with its repr, and that is long
             self._usable.remove(guard)
         for channel in guard.spare:
             channel.destroy()
