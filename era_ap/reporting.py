@@ -51,10 +51,10 @@ class Reporter:
 
     def tftp(self, report: TransferReport) -> None:
         """A TFTP request has ended."""
-        octets, retransmits = report.octets, report.retransmits
+        reason, octets, retransmits = report.reason, report.octets, report.retransmits
         sent, received = (0, octets) if report.write else (octets, 0)
-        self.counts.traffic["tftp"].note(report.reason.code, report.seconds, sent, received, retransmits)
-        told = self._is_told(report.reason)
+        self.counts.traffic["tftp"].note(reason.code, report.seconds, sent, received, retransmits)
+        told = reason.is_served or self._admits(reason)
         if not told and self._journal is None:
             return  # a flood of refusals costs as little as can be
         self._write(
@@ -62,14 +62,14 @@ class Reporter:
                 time.time(),
                 "tftp",
                 report.request.peer,
-                report.reason,
+                reason,
                 report.subject,
                 octets,
                 retransmits,
                 report.seconds,
                 report.agreed,
             ),
-            told=told,
+            told,
         )
 
     def web(self, report: WebReport) -> None:
@@ -90,7 +90,7 @@ class Reporter:
                 status=report.status,
                 agent=report.agent,
             ),
-            told=self._is_told(report.reason),
+            report.reason.is_served or self._admits(report.reason),
         )
 
     def pnp(self, outcome: PnpOutcome) -> None:
@@ -117,14 +117,14 @@ class Reporter:
                 retransmits=retransmits,
                 seconds=outcome.seconds,
             ),
-            told=self._is_told(outcome.reason),
+            outcome.reason.is_served or self._admits(outcome.reason),
         )
 
     def defect(self, error: BaseException) -> None:
         """Something was raised that nobody meant to raise."""
         self._log.error("defect", exc_info=error)
 
-    def _write(self, record: Record, *, told: bool) -> None:
+    def _write(self, record: Record, told: bool) -> None:
         """To the journal, and to the log where it is ``told``."""
         if self._journal is not None:
             self._journal.write(record)
@@ -136,10 +136,8 @@ class Reporter:
             tell = self._log.error if record.reason.outcome in _FAILURES else self._log.warning
             tell("request", record=record)
 
-    def _is_told(self, reason: Reason) -> bool:
-        """Whether the log gets a line about a request that ended so; asked once for each request."""
-        if reason.is_served:
-            return True
+    def _admits(self, reason: Reason) -> bool:
+        """Whether the log gets a line about a refusal; asked once for each."""
         limit = self._limits[reason.outcome in _FAILURES]
         admitted, left_out = limit.admit(time.monotonic())
         if left_out:
