@@ -8,6 +8,7 @@ is asked before the directory is, so a stranger gets one answer for every MAC, w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from socket import AF_INET, inet_pton
 from typing import TYPE_CHECKING, Final
 
 from era_ap.admission import read_address
@@ -61,12 +62,14 @@ class Trust:
         self._wall = wall
         self._credentials = CredentialCheck(policy.keys)
         self._near: dict[tuple[Transport, str], bool] = {}
+        self._ranges = _ranges(policy)
 
     def replace(self, policy: TrustPolicy) -> None:
         """Take other settings from now on; used nonces stay used."""
         self.policy = policy
         self._credentials.keys = policy.keys
         self._near.clear()
+        self._ranges = _ranges(policy)
 
     def judge(
         self,
@@ -123,7 +126,29 @@ class Trust:
     def _judge_source(self, transport: Transport, peer: str) -> bool:
         if transport is Transport.CLI:
             return True
+        address = _packed(peer)
+        number, length = int.from_bytes(address), len(address)
+        for base, mask, of_length in self._ranges.get(transport, ()):
+            if number & mask == base and length == of_length:
+                return True
+        return False
+
+
+def _ranges(policy: TrustPolicy) -> dict[Transport, list[tuple[int, int, int]]]:
+    """First address, mask and bytes of each network: far faster compared than a network is asked."""
+    return {
+        transport: [
+            (int(each.network_address), int(each.netmask), len(each.network_address.packed))
+            for each in networks
+        ]
+        for transport, networks in policy.near.items()
+    }
+
+
+def _packed(peer: str) -> bytes:
+    """The bytes of an address as text; none where it is no address."""
+    try:
+        return inet_pton(AF_INET, peer)  # in a boot storm each phone is new, and most have such an address
+    except (OSError, ValueError):
         address = read_address(peer)
-        return address is not None and any(
-            address in network for network in self.policy.near.get(transport, ())
-        )
+        return address.packed if address is not None else b""

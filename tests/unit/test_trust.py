@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import ipaddress as ip
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from era_ap.config import HttpAuth
 from era_ap.errors import Reason
 from era_ap.provisioning.credentials import Credentials
 from era_ap.provisioning.request import FileRequest, Refusal, Ticket, Transport
 from era_ap.provisioning.tokens import issue
+from era_ap.provisioning.trust import Trust, TrustPolicy
 from tests.unit.memory_site import FAR, KEY, MAC, NEAR, OTHER, UNKNOWN, MemorySite, policy
 
 NAME = f"{MAC}.cfg"
@@ -34,6 +38,21 @@ def test_a_mac_is_enough_on_private_networks_only(transport: Transport) -> None:
         assert isinstance(site.ask(NAME, near, transport), bytes), near
     for far in (FAR, "2001:db8::1", "100.64.0.1", "", "phone"):
         assert site.ask(NAME, far, transport) is Reason.MAC_NOT_ENOUGH, far
+
+
+@given(
+    address=st.ip_addresses(),
+    networks=st.lists(st.tuples(st.ip_addresses(), st.integers(0, 32)), max_size=3),
+)
+def test_near_is_what_lies_in_a_network(
+    address: ip.IPv4Address | ip.IPv6Address,
+    networks: list[tuple[ip.IPv4Address | ip.IPv6Address, int]],
+) -> None:
+    near = [ip.ip_network((of, length), strict=False) for of, length in networks]
+    trust = Trust(TrustPolicy((KEY,), {Transport.TFTP: near}), wall=lambda: 0.0)
+    meant = getattr(address, "ipv4_mapped", None) or address
+    for text in (str(address), address.exploded):
+        assert trust.is_near(Transport.TFTP, text) is any(meant in network for network in near)
 
 
 def test_the_command_line_is_trusted() -> None:
