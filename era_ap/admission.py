@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -72,7 +73,8 @@ class Admission:
     """The gate. Addresses are texts as the socket gives them, times are seconds of any steady clock."""
 
     def __init__(self, policy: AdmissionPolicy) -> None:
-        self._sources: dict[str, _Source] = {}
+        # Ordered: to find the first of a plain dict is to step over all that were before it.
+        self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._policy = policy
         self._ranges = _ranges(policy.networks)
 
@@ -122,7 +124,7 @@ class Admission:
         source = self._sources.get(key)
         if source is None:
             if len(self._sources) >= self._policy.memory:
-                del self._sources[next(iter(self._sources))]
+                self._sources.popitem(last=False)
             source = _Source(True, float(self._policy.burst), now)
             self._sources[key] = source
         # Judged anew for each address of a /64: a network may be narrower than that.
