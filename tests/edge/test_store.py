@@ -438,6 +438,20 @@ def test_a_small_file_is_read_once_and_then_comes_from_memory(world, files):
     assert again.data == b"<x/>"
 
 
+def test_a_held_file_is_ready_for_the_next_phone_as_long_as_it_is_held(world, files):
+    world.write("configs/a", "a")
+    world.look()
+    entry = entry_of(world, "a")
+    assert opened(files, entry).data == b"a"
+    assert files.ready(entry) is None  # its octets may be forgotten any time
+    files.held = {entry: b"a"}
+    first = files.open(entry)
+    assert files.ready(entry) is first
+    assert files.open(entry) == first
+    files.held = {}
+    assert files.ready(entry) is None
+
+
 def test_an_empty_file_is_a_file(world, files):
     world.write("configs/empty", b"")
     world.look()

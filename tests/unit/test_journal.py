@@ -32,6 +32,16 @@ def test_a_record_names_all_that_is_known_and_leaves_out_what_is_not() -> None:
     }
 
 
+def test_records_of_one_file_tell_how_each_request_ended() -> None:
+    subject = Subject(file="a.cfg", revision="1")
+    served = Record(0.0, "tftp", "192.0.2.7", Reason.STATIC, subject, 10, options=(("tsize", "10"),))
+    broken = Record(0.0, "tftp", "192.0.2.8", Reason.PEER_SILENT, subject, options=(("tsize", "20"),))
+    for record, reason, size in ((served, "static", 10), (broken, "peer-silent", 20), (served, "static", 10)):
+        fields = record.fields()
+        assert (fields["reason"], fields["options"]) == (reason, {"tsize": size})
+        assert (fields["file"], fields["revision"]) == ("a.cfg", "1")
+
+
 def test_a_refusal_is_not_served() -> None:
     record = Record(0.0, "tftp", "192.0.2.7", Reason.MAC_UNKNOWN, Subject())
     assert not record.reason.is_served
