@@ -9,6 +9,8 @@ text: the plan is followed then (``expand``).
 from __future__ import annotations
 
 import re
+import secrets
+import string
 from dataclasses import replace
 from itertools import chain
 from operator import call
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 SHEETS: Final = 32
 """Sheets that are kept for phones that share their plans."""
 
-_MARK: Final = re.compile("\0([0-9]+)\0")
+_BEGIN: Final = f"\0{secrets.randbelow(10**18):018}"
+"""Begins a mark; nobody can have written it into the configuration."""
+_MARK: Final = re.compile(f"{_BEGIN}([0-9]+)\0")
+_MARKING: Final = f"\0{string.digits}"
 
 Source = tuple[int, str]
 """Where a value comes from: the number of the record among those of the phone, and its name there."""
@@ -58,8 +63,11 @@ def shape_of(template: Template, scope: Scope, depth: int) -> Shape | None:
     lines = scope.lines
     if not lines or (lines[0].device.override and scope.is_corrected):
         return None
+    keys = lines[0].device.blf
+    if isinstance(keys, dict):  # no list, though an empty one looks like one
+        return None
     try:
-        entries = tuple(map(tuple, map(dict.keys, lines[0].device.blf or ())))  # type: ignore[call-overload]
+        entries = tuple(map(tuple, map(dict.keys, keys or ())))  # type: ignore[call-overload]
     except TypeError:  # it is no list of objects
         return None
     return Shape(template, depth, tuple([line.number for line in lines]), entries)
@@ -179,7 +187,8 @@ class _Maker:
         lines = self._scope.lines
         if any(not ASKING.isdisjoint(names) for names in shape.entries):
             raise Varies  # its key may be another one for each phone
-        if self._dialect is not None and self._dialect.label_length:
+        dialect = self._dialect
+        if dialect is not None and (dialect.label_length or not dialect.leaves(_MARKING)):
             raise Varies
         first = len(lines) + len((self._scope.reserved, self._scope.own))
         entries = [
@@ -195,7 +204,7 @@ class _Maker:
 
     def _mark(self, record: int, name: str) -> str:
         self._sources.append((record, name))
-        return f"\0{len(self._sources) - 1}\0"
+        return f"{_BEGIN}{len(self._sources) - 1}\0"
 
     # --- the steps
 

@@ -171,6 +171,33 @@ def test_a_sheet_is_of_one_shape(copied: list[str]) -> None:
     assert len(copied) == 4 * 3 - 1 - 4  # one was walked, and one of each shape showed the sheet
 
 
+def test_keys_that_are_no_list_are_none_of_an_empty_one() -> None:
+    agree(
+        parse("root", "[sipuser.login]\n[blf]\n"),
+        [scope(ENTRIES, lines=lines(account(blf=blf))) for blf in ([], {})],
+    )
+
+
+@pytest.mark.parametrize(
+    "prefix", ["*8", "\0000\0", "\0", "\00099\0", f"\0{'9' * 5000}\0"], ids=lambda prefix: f"{len(prefix)}"
+)
+@pytest.mark.parametrize(
+    "dialect", ["{}", "{escape: {'0': '1'}}", "{escape: {'1': '0'}}", "{forbidden: '0'}"]
+)
+def test_nothing_is_taken_for_the_value_of_another_field(prefix: str, dialect: str) -> None:
+    layout = parse_models(MODEL.replace("{label_length: 5}", dialect))[0].layout("model")
+    phones = [
+        scope(
+            ENTRIES | {"model.blf": "[blf.number] [blf.label] [blf.pickup]\n"},
+            lines=lines(account("7", blf=[{"number": number, "label": label}])),
+            constants=constants(domain={"pickup.prefix": prefix}),
+            layout=layout,
+        )
+        for number, label in (("22", "Desk"), ("33", "Door"))
+    ]
+    agree(parse("root", "[blf]\n"), phones)
+
+
 # --- how much is kept
 
 
