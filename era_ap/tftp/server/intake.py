@@ -7,6 +7,7 @@ Anything but RRQ and WRQ is met with silence, unless it belongs to a transfer on
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from era_ap.admission import Verdict
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from era_ap.udp import Listener, Local, Peer
 
 T = TypeVar("T")
+_parsed: Final = lru_cache(512)(parse_request)
+"""Phones of a model ask for the same files, and whoever did not get an answer asks again."""
 _REQUESTS: Final = frozenset({b"\x00\x01", b"\x00\x02"})
 _SILENCE: Final = Verdict.SILENCE  # looking a member up in its class is a call
 _RESTART: Final = 1.0
@@ -81,7 +84,7 @@ class Intake:
         verdict = self._answers.admission.admit(peer[0], now)
         if verdict is _SILENCE:
             return
-        parsed = parse_request(data)
+        parsed = _parsed(data)
         packet = parsed if isinstance(parsed, Request) else UNUSABLE
         asked = Asked(packet, data, peer, local, listener, now)
         if verdict.reason is not None:
