@@ -24,7 +24,7 @@ from tests.benchmarks.compare import load
 from tests.benchmarks.compare.cases import CASES, Case
 from tests.benchmarks.compare.processes import Server
 from tests.benchmarks.compare.servers import Place, ours
-from tests.benchmarks.compare.site import write_files, write_site
+from tests.benchmarks.compare.site import ROOT, write_files, write_site
 
 ADDRESSES = 250
 BIG = "big.cfg"
@@ -122,7 +122,7 @@ def main() -> None:
         write_files(folder / "files")
         write_site(folder / "site")
         (folder / "site" / "storage" / "configs" / BIG).write_bytes(os.urandom(BIG_BYTES))
-        place = Place(folder / "files", folder / "site", None, folder / "tools")
+        place = Place(folder / "files", folder / "site", None, folder / "tools", ROOT)
         with ours(place) as (server, _):
             print(f"the daemon alone: {Size.of(server).octets / 1e6:.1f} MB")
             load.tftp(place.tools, server, GOOD, GOOD.total)
