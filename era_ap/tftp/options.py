@@ -74,7 +74,10 @@ DEFAULTS: Final = Agreed()
 
 def read_wish(options: Mapping[str, str]) -> Wish:
     """Pick the known options with usable values; ``options`` has lower-case names."""
-    return _wish(tuple(options.items())) if options else NOTHING
+    if not options:
+        return NOTHING
+    said = options.get
+    return _wish(said("blksize"), said("timeout"), said("tsize"), said("windowsize"))
 
 
 def negotiate(wish: Wish, policy: OptionPolicy, *, size: int | None, path_limit: int = MAX_BLKSIZE) -> Agreed:
@@ -89,13 +92,12 @@ def negotiate(wish: Wish, policy: OptionPolicy, *, size: int | None, path_limit:
 
 
 @lru_cache(_REMEMBERED)
-def _wish(options: tuple[tuple[str, str], ...]) -> Wish:
-    given = dict(options)
+def _wish(blksize: str | None, timeout: str | None, tsize: str | None, windowsize: str | None) -> Wish:
     return Wish(
-        blksize=_number(given.get("blksize"), MIN_BLKSIZE, MAX_BLKSIZE),
-        timeout=_number(given.get("timeout"), 1, MAX_TIMEOUT),
-        tsize=_number(given.get("tsize"), 0, None),
-        windowsize=_number(given.get("windowsize"), 1, MAX_WINDOWSIZE),
+        blksize=_number(blksize, MIN_BLKSIZE, MAX_BLKSIZE),
+        timeout=_number(timeout, 1, MAX_TIMEOUT),
+        tsize=_number(tsize, 0, None),
+        windowsize=_number(windowsize, 1, MAX_WINDOWSIZE),
     )
 
 

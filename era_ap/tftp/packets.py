@@ -26,6 +26,8 @@ DATA_HEADERS: Final[tuple[bytes, ...]] = tuple(struct.pack("!HH", 3, n) for n in
 """Header of DATA for each 16-bit block number, built once: the hot path only indexes."""
 
 _REMEMBERED: Final = 512
+MEMORABLE: Final = 128
+"""Octets of a request that is worth remembering: phones say no more, and much of more would fill memory."""
 
 ACKS: Final[tuple[bytes, ...]] = tuple(struct.pack("!HH", 4, n) for n in range(65536))
 """The whole ACK for each 16-bit block number."""
@@ -108,20 +110,24 @@ def parse_request(data: bytes) -> Request | Reason | None:
     name_end = data.find(0, 2)
     if name_end < 0:
         return Reason.MALFORMED
-    rest = _parse_rest(data[name_end + 1 :])
+    tail = data[name_end + 1 :]
+    rest = _rest(tail) if len(tail) <= MEMORABLE else _parse_rest(tail)
     if isinstance(rest, Reason):
         return rest
     return Request(opcode, text(data[2:name_end]), rest[0], rest[1])
 
 
-@lru_cache(_REMEMBERED)
 def _parse_rest(data: bytes) -> tuple[Mode, Mapping[str, str]] | Reason:
-    """Mode and options, which are the same in all requests of a model's phones."""
+    """Mode and options."""
     mode_text, _, options = data.partition(b"\x00")
     mode = _MODES.get(mode_text.lower())
     if mode is None:
         return Reason.MODE_UNSUPPORTED if mode_text else Reason.MALFORMED
     return mode, parse_options(options) if options else NO_OPTIONS
+
+
+_rest = lru_cache(_REMEMBERED)(_parse_rest)
+"""The same in all requests of a model's phones."""
 
 
 def parse_options(data: bytes) -> Mapping[str, str]:

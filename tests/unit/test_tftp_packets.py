@@ -105,3 +105,14 @@ def test_every_packet_survives_the_way_there_and_back() -> None:
     assert parse(format_error(1, "File not found")) == Error(1, "File not found")
     assert parse(format_oack((("blksize", "1024"),))) == Oack({"blksize": "1024"})
     assert len(ACKS) == len(DATA_HEADERS) == 65536
+
+
+def test_options_are_remembered_unless_they_are_long() -> None:
+    def options(count: int) -> object:
+        request = parse_request(b"\0\1a.cfg\0octet\0" + b"".join(b"o%d\0v\0" % each for each in range(count)))
+        assert isinstance(request, Request)
+        assert len(request.options) == count
+        return request.options
+
+    assert options(4) is options(4)
+    assert options(400) is not options(400), "many of these would fill memory"

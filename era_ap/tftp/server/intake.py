@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from era_ap.admission import Verdict
 from era_ap.errors import Reason
 from era_ap.provisioning.request import Content, Refusal
-from era_ap.tftp.packets import Request, parse_request
+from era_ap.tftp.packets import MEMORABLE, Request, parse_request
 from era_ap.tftp.server.answers import UNUSABLE, Answers
 from era_ap.tftp.server.contract import Asked
 from era_ap.tftp.server.feeding import cause, promise
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from era_ap.udp import Listener, Local, Peer
 
 T = TypeVar("T")
-_parsed: Final = lru_cache(512)(parse_request)
+_known: Final = lru_cache(512)(parse_request)
 """Phones of a model ask for the same files, and whoever did not get an answer asks again."""
 _REQUESTS: Final = frozenset({b"\x00\x01", b"\x00\x02"})
 _SILENCE: Final = Verdict.SILENCE  # looking a member up in its class is a call
@@ -84,7 +84,7 @@ class Intake:
         verdict = self._answers.admission.admit(peer[0], now)
         if verdict is _SILENCE:
             return
-        parsed = _parsed(data)
+        parsed = _known(data) if len(data) <= MEMORABLE else parse_request(data)
         packet = parsed if isinstance(parsed, Request) else UNUSABLE
         asked = Asked(packet, data, peer, local, listener, now)
         if verdict.reason is not None:
