@@ -9,7 +9,8 @@ from pathlib import Path
 
 from setuptools import setup
 
-WANTED = os.environ.get("ERA_AP_COMPILE", "0") not in ("", "0")
+# Beside sources that somebody works on, compiled modules would hide what is changed.
+WANTED = os.environ.get("ERA_AP_COMPILE", "0") not in ("", "0") and "editable_wheel" not in sys.argv
 MODULES = sorted(str(path) for path in Path("era_ap/tftp").glob("[!_]*.py"))
 
 extensions = []

@@ -5,6 +5,7 @@ In the sources themselves the compiled modules would go before whatever is chang
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ def obstacle() -> str:
     """What is missing for a build, with what to do about it; empty where nothing is."""
     if shutil.which("cc") is None:
         return "no C compiler: apt-get install gcc libc6-dev"
+    if importlib.util.find_spec("setuptools") is None:
+        return "no setuptools: pip install setuptools"
     return "" if _HEADER.exists() else f"no {_HEADER}: apt-get install python3-dev"
 
 
