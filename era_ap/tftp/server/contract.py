@@ -64,10 +64,7 @@ class Asked(FileRequest):
         listener: Listener,
         since: float,
     ) -> None:
-        self.name, self.transport = packet.name, _TFTP
-        self.peer, self.local = sender[0], receiver.address
-        self.query = self.mac_hint = ""
-        self.proof = None
+        super().__init__(packet.name, sender[0], _TFTP, receiver.address)
         self.packet = packet
         self.raw = raw
         self.sender = sender
