@@ -17,6 +17,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException
+from kazoo.handlers.threading import KazooTimeoutError
+
 ROOT = Path(__file__).parents[2]
 JAR = Path("/usr/share/java/zookeeper.jar")
 JAVA = shutil.which("java") or "/usr/bin/java"
@@ -31,6 +35,7 @@ JAVA_OPTIONS = (
 )
 TICK_MS = 500
 START_SECONDS = 60.0
+COMMIT_SECONDS = 2.0
 
 
 def why_not() -> str:
@@ -64,11 +69,13 @@ class Server:
     secure_port: int | None = None
     java: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
+    told_before: int = 0
 
     def start(self) -> None:
         assert self.process is None
         command = [*self.prefix, JAVA, *JAVA_OPTIONS, *self.java, "-cp", CLASS_PATH]
         with (self.folder / "out").open("ab") as out:
+            self.told_before = out.tell()
             self.process = subprocess.Popen(
                 [*command, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.folder / "zoo.cfg")],
                 stdout=out,
@@ -94,6 +101,11 @@ class Server:
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
 
+    @property
+    def is_half_dead(self) -> bool:
+        """Whether one of its threads has died; ZooKeeper before 3.9.3 goes on without it (ZOOKEEPER-4409)."""
+        return b"Severe unrecoverable error" in (self.folder / "out").read_bytes()[self.told_before :]
+
     def wipe(self) -> None:
         """Lose all data; the server must not run."""
         assert self.process is None
@@ -109,9 +121,7 @@ class Server:
 def ask(host: str, port: int, word: str, prefix: Sequence[str] = ()) -> str:
     """The answer to one of ZooKeeper's four-letter words, "" if none; ``prefix`` as for ``Server``."""
     if prefix:
-        script = f"from tests.cluster.ensemble import ask; print(ask({host!r}, {port}, {word!r}))"
-        command = [*prefix, sys.executable, "-c", script]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT).stdout
+        return _in_namespace(prefix, f"ask({host!r}, {port}, {word!r})")
     try:
         with socket.create_connection((host, port), 1.0) as asked:
             asked.sendall(word.encode())
@@ -122,6 +132,29 @@ def ask(host: str, port: int, word: str, prefix: Sequence[str] = ()) -> str:
     except OSError:
         return ""
     return answer.decode(errors="replace")
+
+
+def commits(connect: str, prefix: Sequence[str] = ()) -> bool:
+    """Whether a new session may be had and a node be made, within a few seconds."""
+    if prefix:
+        return _in_namespace(prefix, f"commits({connect!r})").strip() == "True"
+    client = KazooClient(connect, timeout=2.0)
+    try:
+        client.start(COMMIT_SECONDS)
+        client.create_async("/recovering", ephemeral=True).get(timeout=COMMIT_SECONDS)
+    except (KazooException, KazooTimeoutError):
+        return False
+    finally:
+        client.stop()
+        client.close()
+    return True
+
+
+def _in_namespace(prefix: Sequence[str], call: str) -> str:
+    """What a function of this module gives there, as text."""
+    script = f"from tests.cluster.ensemble import ask, commits; print({call})"
+    command = [*prefix, sys.executable, "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT).stdout
 
 
 @dataclass
@@ -217,6 +250,19 @@ class RealEnsemble:
                     raise AssertionError(f"ZooKeeper server {server.number} does not serve: {out}")
                 # Java cannot tell us when it serves; asking inside a namespace takes a process.
                 time.sleep(0.5 if server.prefix else 0.02)
+
+    def recover(self) -> None:
+        """Wait until the servers commit what somebody writes. One that is only half alive may keep the others
+        from it and does not end by itself: it is started anew, as by its operator.
+        """
+        until = time.monotonic() + START_SECONDS
+        self.wait_serving()
+        while not commits(self.connect, self.servers[0].prefix):
+            assert time.monotonic() < until, "the servers commit nothing"
+            for server in self.servers:
+                if server.is_half_dead:
+                    server.kill()
+                    server.start()
 
     def leader(self) -> Server:
         """The server that leads the ensemble (has nothing to do with who leads PnP)."""

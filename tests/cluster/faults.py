@@ -89,7 +89,7 @@ def zookeeper_server_killed(world: World) -> None:
         server.kill()
         world.let_pass(SESSION_SECONDS)
         server.start()
-        world.ensemble.wait_serving()
+        world.ensemble.recover()
     world.wait_leader("ap1")
 
 
@@ -99,7 +99,7 @@ def quorum_lost(world: World) -> None:
     world.let_pass(QUORUM_SECONDS)
     for server in world.ensemble.servers[:2]:
         server.thaw()
-    world.ensemble.wait_serving()
+    world.ensemble.recover()
     world.wait_leader("ap1")
     world.let_pass(2 * SESSION_SECONDS)
 

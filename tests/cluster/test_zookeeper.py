@@ -160,7 +160,7 @@ def test_a_frozen_server_is_left_for_another_one_within_the_session(servers: Rea
             assert node is not None
         finally:
             frozen.thaw()
-        await asyncio.to_thread(servers.wait_serving)
+        await asyncio.to_thread(servers.recover)
 
     followers = [server for server in servers.servers if server is not servers.leader()]
     run(",".join(f"{server.host}:{server.port}" for server in followers), test)
@@ -192,12 +192,12 @@ def test_a_quorum_that_is_lost_for_longer_than_the_session(servers: RealEnsemble
         finally:
             for server in frozen:
                 server.thaw()
+        await asyncio.to_thread(servers.recover)
         thawed = time.monotonic()
         await client.until(lambda: is_connected(client))
         assert time.monotonic() - thawed < T + 2
         await bell.wait()
         assert await one.read("g") is not None
-        await asyncio.to_thread(servers.wait_serving)
 
     run(servers, test)
 
