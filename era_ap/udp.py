@@ -1,28 +1,21 @@
-"""UDP sockets and the one place where they meet the reactor.
+"""UDP sockets.
 
 Owns binding (IPv4, IPv6, shared ports, receive buffer), the local address of a request (IP_PKTINFO), answers
-that leave from it, segmentation offload, and the hub: one private epoll for all sockets, which the reactor
-sees as a single descriptor, so that its cost is paid once a batch. Knows no protocol above UDP.
+that leave from it, and segmentation offload. Knows no protocol above UDP; ``hub`` tells when to read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import select
 import socket
 import struct
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.interfaces import IReadDescriptor
-from zope.interface import implementer
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from twisted.python.failure import Failure
+    from collections.abc import Mapping, Sequence
 
 Peer = tuple[str, int] | tuple[str, int, int, int]
 """Socket address as the socket module gives it: (address, port), in IPv6 with flow and scope."""
@@ -42,9 +35,6 @@ _NO_OFFLOAD: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.E
 _REMEMBERED_LOCALS: Final = 1024
 _CAUGHT_ROOM: Final = 4096
 _LOOPBACK: Final[Mapping[int, str]] = MappingProxyType({socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"})
-_SLICE: Final = 0.005
-_BATCH: Final = 32
-"""Sockets served for one look at the epoll: of many, the first leave the processor's cache before the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,70 +168,6 @@ class Listener:
             local = Local("::" if multicast else text, scope, () if multicast else ((level, kind, value),))
         self._locals[value] = local
         return local
-
-
-@implementer(IReadDescriptor)
-class Hub:
-    """All sockets in one epoll behind one descriptor; a readable socket's handler gets the time, in seconds.
-
-    What a handler raises goes to ``on_error`` and harms no other socket. A batch ends after a few
-    milliseconds, so that the rest of the process has its turn. ``is_crowded``: more sockets have something to
-    read than are served at once. ``handlers``, by descriptor: that of an added socket may be exchanged.
-    """
-
-    def __init__(self, clock: Callable[[], float], on_error: Callable[[Exception], None]) -> None:
-        self._clock = clock
-        self._on_error = on_error
-        self._epoll = select.epoll()
-        self.handlers: list[Callable[[float], None] | None] = []  # descriptors are small numbers
-        self.is_crowded = False
-        self.is_lost = False
-
-    def add(self, fileno: int, handler: Callable[[float], None]) -> None:
-        """Call ``handler`` whenever the socket has something to read."""
-        self._epoll.register(fileno, select.EPOLLIN)
-        missing = fileno + 1 - len(self.handlers)
-        self.handlers.extend([None] * missing)
-        self.handlers[fileno] = handler
-
-    def remove(self, fileno: int) -> None:
-        """Forget a socket that is about to be closed (closing takes it out of the epoll)."""
-        if 0 <= fileno < len(self.handlers):  # -1: it is closed already
-            self.handlers[fileno] = None
-
-    def close(self) -> None:
-        """Forget everything."""
-        self.handlers[:] = [None] * len(self.handlers)
-        self._epoll.close()
-
-    def fileno(self) -> int:
-        """Descriptor of the epoll."""
-        return self._epoll.fileno()
-
-    def doRead(self) -> None:
-        """Serve what is readable, for a slice of time at most."""
-        poll, clock, handlers = self._epoll.poll, self._clock, self.handlers
-        end = clock() + _SLICE
-        while events := poll(0, _BATCH):
-            now = clock()
-            self.is_crowded = len(events) == _BATCH
-            for fileno, _ in events:
-                handler = handlers[fileno]
-                if handler is not None:
-                    try:
-                        handler(now)
-                    except Exception as error:  # noqa: BLE001, RUF100 - one socket's defect is not another's
-                        self._on_error(error)
-            if now >= end or self._epoll.closed:
-                break
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor does not call ``doRead`` any more: it ends, or ``doRead`` has raised."""
-        self.is_lost = True
-
-    def logPrefix(self) -> str:
-        """Name in the reactor's own messages."""
-        return "udp"
 
 
 def enlarge_receive_buffer(sock: socket.socket, octets: int) -> int:

@@ -11,11 +11,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from era_ap.hub import Hub
 from era_ap.sip.interfaces import look
 from era_ap.sip.path import Arrival
 from era_ap.sip.sockets import PnpSocket
 from era_ap.sip.wire import Place, Status, Wire
-from era_ap.udp import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
+from era_ap.hub import Hub
 from era_ap.tftp.server.listening import MainSockets
-from era_ap.udp import Hub
 
 
 class Crowd:

@@ -1,20 +1,16 @@
-"""Sockets: addresses, buffers, segmentation, and the hub."""
+"""Sockets: addresses, buffers, segmentation."""
 
 from __future__ import annotations
 
 import errno
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
-from twisted.internet.error import ConnectionLost
-from twisted.python.failure import Failure
 
 from era_ap.udp import (
     RECEIVE_BUFFER,
     SHARED,
-    Hub,
     Listener,
     Local,
     Sharing,
@@ -251,14 +247,6 @@ def test_a_buffer_that_is_large_enough_is_not_made_smaller() -> None:
         assert enlarge_receive_buffer(sock, there) == there
 
 
-def test_a_hub_that_the_reactor_dropped_says_so() -> None:
-    hub = Hub(time.monotonic, lambda _: None)
-    assert not hub.is_lost
-    hub.connectionLost(Failure(ConnectionLost()))
-    assert hub.is_lost
-    hub.close()
-
-
 def test_a_burst_of_two_thousand_requests_is_not_lost(sockets: list[socket.socket]) -> None:
     listener = Listener("127.0.0.1", 0)
     if enlarge_receive_buffer(listener._sock, RECEIVE_BUFFER) < RECEIVE_BUFFER:
@@ -290,32 +278,3 @@ def test_a_closed_port_shows_on_the_connected_socket(sockets: list[socket.socket
     with pytest.raises(ConnectionRefusedError):
         sock.recv(100)
     sock.close()
-
-
-def test_one_handlers_defect_is_not_anothers(sockets: list[socket.socket]) -> None:
-    errors: list[Exception] = []
-    heard: list[bytes] = []
-    hub = Hub(iter(range(1000)).__next__, errors.append)
-    bad, good, sender = (client(sockets, "127.0.0.1") for _ in range(3))
-
-    def raise_it(now: float) -> None:
-        bad.recv(10)
-        raise ZeroDivisionError
-
-    hub.add(bad.fileno(), raise_it)
-    hub.add(good.fileno(), lambda now: heard.append(good.recv(10)))
-    for sock in (bad, good):
-        sender.sendto(b"x", sock.getsockname())
-    hub.doRead()
-    hub.doRead()
-    assert heard == [b"x"]
-    assert [type(error) for error in errors] == [ZeroDivisionError]
-    hub.remove(-1)  # of a socket that is closed already
-    sender.sendto(b"y", good.getsockname())
-    hub.doRead()
-    assert heard == [b"x", b"y"]
-    hub.remove(good.fileno())
-    sender.sendto(b"z", good.getsockname())
-    hub.doRead()
-    assert heard == [b"x", b"y"]
-    hub.close()

@@ -212,6 +212,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "era_ap.clustering",
         "era_ap.discovery",
         "era_ap.feeds",
+        "era_ap.hub",
         "era_ap.lag",
         "era_ap.logs",
         "era_ap.monitoring",
@@ -442,7 +443,7 @@ def test_a_breach_of_the_layers_is_found(tmp_path: Path, name: str, source: str,
     [
         (
             "era_ap/daemon.py",
-            "import asyncio, socket\nfrom era_ap.udp import Hub\nfrom era_ap.errors import Reason",
+            "import asyncio, socket\nfrom era_ap.hub import Hub\nfrom era_ap.errors import Reason",
         ),
         ("era_ap/tftp/server/ports.py", "import socket\nfrom era_ap.tftp import packets"),
         ("era_ap/provisioning/render.py", "import random\nfrom era_ap.provisioning.language import parse"),

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from era_ap.hub import Hub
     from era_ap.tftp.options import Wish
     from era_ap.tftp.server.contract import Asked, Policy
-    from era_ap.udp import Hub, Listener, Local, Peer
+    from era_ap.udp import Listener, Local, Peer
 
 _HEADER: Final = 4
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

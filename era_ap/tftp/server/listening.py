@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from era_ap.udp import Hub, Local, Peer, Sharing
+    from era_ap.hub import Hub
+    from era_ap.udp import Local, Peer, Sharing
 
     Take = Callable[[bytes, Peer, Local, Listener, float], None]
 

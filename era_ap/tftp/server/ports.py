@@ -23,7 +23,7 @@ from era_ap.udp import Local, Peer, connected, reconnect, send_segmented
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from era_ap.udp import Hub
+    from era_ap.hub import Hub
 
 UNKNOWN_TID: Final = format_error(5, "Unknown transfer ID")
 _USES: Final = 256

@@ -16,13 +16,13 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from era_ap.errors import Reason
+from era_ap.hub import Hub
 from era_ap.tftp.server.answers import Answers
 from era_ap.tftp.server.channels import Channels
 from era_ap.tftp.server.intake import Intake
 from era_ap.tftp.server.listening import MainSockets
 from era_ap.tftp.server.starting import Starter
 from era_ap.tftp.server.table import Table
-from era_ap.udp import Hub
 
 if TYPE_CHECKING:
     import socket
