@@ -16,6 +16,7 @@ PHONES = 5000
 FIRST_MAC = 0x001565000000
 OURS = "era_ap"
 TWICE = "era_ap twice"
+C_TWICE = "ctftp twice"
 EVERY_PEER = ("dnsmasq", "atftpd", "tftpd-hpa", "tftpy", "py3tftp", "fbtftp", "ctftp")
 HTTP_PEERS = ("starlette", "twisted.web", "nginx")
 GOOD_PEERS = ("dnsmasq", "atftpd", "tftpd-hpa", "tftpy", "py3tftp")
@@ -59,7 +60,7 @@ _FIRMWARE = ("-c", "10", "--file", FIRMWARE, "--blksize", "1428")
 
 CASES: tuple[Case, ...] = (
     Case("A", "boot storm, 12 KB, 200 at once", PHONES, _ALL_AT_ONCE, EVERY_PEER),
-    Case("A2", "as A, not pinned", PHONES, _ALL_AT_ONCE, (TWICE, "dnsmasq"), pinned=False),
+    Case("A2", "as A, not pinned", PHONES, _ALL_AT_ONCE, (TWICE, "dnsmasq", C_TWICE), pinned=False),
     Case("B", "as A, blksize 1428", PHONES, ("--blksize", "1428", *_ALL_AT_ONCE), (*GOOD_PEERS, "ctftp")),
     Case("C", "as A, 2,000 at once", PHONES, ("-c", "2000", *STORM), (*GOOD_PEERS, "ctftp"), seconds=45),
     Case("D1", "20 x 16 MiB, windowsize 1", 20, _FIRMWARE, (*GOOD_PEERS, "ctftp"), bulk=True),

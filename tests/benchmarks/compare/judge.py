@@ -10,13 +10,13 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .cases import BEST, OURS, TWICE, Measure, Target
+from .cases import BEST, C_TWICE, OURS, TWICE, Measure, Target
 from .load import Figure
 
 Runs = Mapping[tuple[str, str], Mapping[int, Figure]]
 """Figures by (case, server), then by pass."""
 
-_NO_PEERS = {OURS, TWICE, "ctftp"}
+_NO_PEERS = {OURS, TWICE, "ctftp", C_TWICE}
 
 
 @dataclass(frozen=True)

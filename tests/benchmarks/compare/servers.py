@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cases import CONFIG, FIRMWARE, OURS, TWICE
+from .cases import C_TWICE, CONFIG, FIRMWARE, OURS, TWICE
 from .processes import Group, Server, free_port, group_for, running, wait_for_http, wait_for_tftp
 from .site import ROLES, ROOT, write_config
 
@@ -116,10 +116,10 @@ def ours_twice(place: Place) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def tftp_peer(name: str, place: Place) -> Iterator[Server]:
-    """Another server of the same files."""
+    """Another server of the same files, one process of it or two on one port."""
     port = 69 if name == "dnsmasq" else free_port()
-    command = _COMMANDS[name](place, port)
-    with _started(name, command, port, wait_for_tftp) as server:
+    command = _COMMANDS["ctftp" if name == C_TWICE else name](place, port)
+    with _started(name, [command] * (2 if name == C_TWICE else 1), port, wait_for_tftp) as server:
         yield server
 
 
@@ -132,24 +132,24 @@ def http_peer(name: str, place: Place, body: Path) -> Iterator[Server]:
     else:
         script = {"starlette": "run_starlette.py", "twisted.web": "run_twisted_web.py"}[name]
         command = [_python(place, name.split(".")[0]), str(PEERS / script), str(body), str(port)]
-    with _started(name, command, port, wait_for_http) as server:
+    with _started(name, [command], port, wait_for_http) as server:
         yield server
 
 
 @contextlib.contextmanager
 def _started(
-    name: str, command: list[str], port: int, wait: Callable[[int, Callable[[], bool]], None]
+    name: str, commands: list[list[str]], port: int, wait: Callable[[int, Callable[[], bool]], None]
 ) -> Iterator[Server]:
     group: Group | None = group_for(name)
     with contextlib.ExitStack() as stack:
         if group is not None:
             stack.callback(group.close)
-        process = stack.enter_context(running(command, group))
+        processes = [stack.enter_context(running(command, group)) for command in commands]
         try:
-            wait(port, lambda: process.poll() is None)
+            wait(port, lambda: all(process.poll() is None for process in processes))
         except RuntimeError as error:
             raise MissingError(f"{name} does not answer: {error}") from error
-        yield Server(name, port, (process.pid,), group)
+        yield Server(name, port, tuple(process.pid for process in processes), group)
 
 
 def _binary(name: str, package: str) -> str:
