@@ -79,7 +79,18 @@ class Hub:
                         self._on_error(error)
             if now >= end or self._epoll.closed:
                 break
-            events = poll(0, _BATCH) or (_wait_politely(poll) if len(events) > 1 else [])
+            events = poll(0, _BATCH) or (self._wait_politely(end) if len(events) > 1 else [])
+
+    def _wait_politely(self, end: float) -> list[tuple[int, int]]:
+        """What is readable a few microseconds later, when whoever else wants this core has had it.
+
+        Of many peers one mostly answers in that time; to be woken through the reactor costs more.
+        """
+        for _ in range(_POLITE_LOOKS):
+            os.sched_yield()
+            if (events := self._epoll.poll(0, _BATCH)) or self._clock() >= end:
+                return events
+        return []
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor does not call ``doRead`` any more: it ends, or ``doRead`` has raised."""
@@ -88,15 +99,3 @@ class Hub:
     def logPrefix(self) -> str:
         """Name in the reactor's own messages."""
         return "udp"
-
-
-def _wait_politely(poll: Callable[[float, int], list[tuple[int, int]]]) -> list[tuple[int, int]]:
-    """What is readable a few microseconds later, when whoever else wants this core has had it.
-
-    Of many peers one mostly answers in that time; to sleep and to be woken through the reactor costs more.
-    """
-    for _ in range(_POLITE_LOOKS):
-        os.sched_yield()
-        if events := poll(0, _BATCH):
-            return events
-    return []

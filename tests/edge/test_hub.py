@@ -88,6 +88,25 @@ def test_waiting_has_an_end(bound: Bound, monkeypatch: pytest.MonkeyPatch) -> No
     room.hub.close()
 
 
+def test_who_keeps_the_core_keeps_the_reactor_waiting_once(
+    bound: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time_now = [0.0]
+    looks: list[None] = []
+
+    def lose_the_core() -> None:
+        looks.append(None)
+        time_now[0] += 0.1
+
+    monkeypatch.setattr(os, "sched_yield", lose_the_core)
+    room = Room(bound, 2, lambda: time_now[0])
+    room.say(b"a", 0)
+    room.say(b"b", 1)
+    room.hub.doRead()
+    assert len(looks) == 1
+    room.hub.close()
+
+
 def test_a_turn_ends_though_peers_go_on(bound: Bound, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter(number / 1000 for number in range(1000))
     room = Room(bound, 2, times.__next__)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from era_ap.tftp.server.contract import Policy, TransferReport
     from era_ap.udp import Peer
 
-_SWEEP: Final = 0.025
+_SWEEP: Final = 0.01
 _SWEEP_A_TRANSFER: Final = 1e-5
 _REST: Final = 1.0
 
