@@ -90,7 +90,7 @@ class Comparison:
         with _free_to_roam(server, case):
             if case.cold:
                 daemon.forget(server.pids[0])
-            figure = load.tftp(self._place.tools, server, case, total)
+            figure = load.tftp(self._place.tools, server, case, total, number + 1)
         self._note(case.key, server.name, number, figure)
 
     def _run_http(

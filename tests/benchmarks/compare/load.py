@@ -37,11 +37,11 @@ def build(folder: Path) -> None:
         subprocess.run(command, check=True)
 
 
-def tftp(tools: Path, server: Server, case: Case, total: int) -> Figure:
-    """Run ``case`` with ``total`` downloads against ``server``."""
+def tftp(tools: Path, server: Server, case: Case, total: int, seed: int = 1) -> Figure:
+    """Run ``case`` with ``total`` downloads against ``server``; ``seed`` says which datagrams are lost."""
     pinning = ["taskset", "-c", CLIENT_CORE] if case.pinned else []
     file = [] if {"--file", "--pattern"} & set(case.arguments) else ["--file", CONFIG]
-    limits = ["-n", str(total), "--max-seconds", str(case.seconds), "--json"]
+    limits = ["-n", str(total), "--max-seconds", str(case.seconds), "--seed", str(seed), "--json"]
     command = [*pinning, str(tools / "tftpload"), "--port", str(server.port), *limits, *file, *case.arguments]
     before = server.cpu_seconds
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
