@@ -28,7 +28,10 @@ _TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{{{_TOKEN_LENGTH
 """The token of a temporary address; whoever has it and the phone's address may fetch the phone's file."""
 
 _REMEMBERED: Final = 1024
-"""Phones of a model get the same files with the same options: what was said last is known still."""
+_SUBJECTS: Final = 8192
+"""The phones of a large site ask for the same files day after day: what was said of them is known still."""
+_MEMORABLE: Final = 256
+"""Characters of what a phone chose, so that a stranger's long names do not fill the memory."""
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -61,7 +64,9 @@ class Record:
         said = f'"transport": "{self.transport}"{_text("peer", self.peer)}{_text("method", self.method)}'
         if self.status is not None:
             said += f', "status": {self.status}'
-        said += f'{_about(self.reason, self.subject)}, "bytes": {self.size}{_agreed(self.options)}'
+        subject = self.subject
+        about = _known_about if len(subject.file) + len(subject.detail) <= _MEMORABLE else _about
+        said += f'{about(self.reason, subject)}, "bytes": {self.size}{_agreed(self.options)}'
         said += f', "retransmits": {self.retransmits}, "seconds": {round(self.seconds, 6)}'
         return f"{said}{_text('agent', _safe(self.agent))}{_text('detail', _safe(self.subject.detail))}"
 
@@ -80,7 +85,6 @@ def _text(name: str, text: str) -> str:
     return f', "{name}": {printable(_QUOTED(text))}' if text else ""
 
 
-@lru_cache(_REMEMBERED)
 def _about(reason: Reason, subject: Subject) -> str:
     members = (
         ("reason", reason.code),
@@ -91,6 +95,9 @@ def _about(reason: Reason, subject: Subject) -> str:
         ("revision", subject.revision),
     )
     return "".join([_text(name, text) for name, text in members])
+
+
+_known_about: Final = lru_cache(_SUBJECTS)(_about)
 
 
 @lru_cache(_REMEMBERED)

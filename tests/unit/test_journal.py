@@ -1,5 +1,7 @@
 """The journal's record and the limit on lines about refusals."""
 
+import tracemalloc
+
 from era_ap.errors import Reason
 from era_ap.journal import Record, RefusalLimit
 from era_ap.provisioning.request import Subject
@@ -40,6 +42,19 @@ def test_records_of_one_file_tell_how_each_request_ended() -> None:
         fields = record.fields()
         assert (fields["reason"], fields["options"]) == (reason, {"tsize": size})
         assert (fields["file"], fields["revision"]) == ("a.cfg", "1")
+
+
+def test_long_names_of_strangers_are_told_and_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(500):
+            name = f"{number:04000}.cfg"
+            assert name in Record(0.0, "tftp", "192.0.2.7", Reason.NO_MASK, Subject(file=name)).members()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 100_000
 
 
 def test_a_refusal_is_not_served() -> None:

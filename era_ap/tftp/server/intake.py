@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from era_ap.udp import Listener, Local, Peer
 
 T = TypeVar("T")
-_known: Final = lru_cache(512)(parse_request)
-"""Phones of a model ask for the same files, and whoever did not get an answer asks again."""
+_known: Final = lru_cache(8192)(parse_request)
+"""The phones of a large site ask for the same files, again and again."""
 _REQUESTS: Final = frozenset({b"\x00\x01", b"\x00\x02"})
 _SILENCE: Final = Verdict.SILENCE  # looking a member up in its class is a call
 _RESTART: Final = 1.0
