@@ -6,6 +6,7 @@ paid once a batch, and how long a batch goes on. Knows neither sockets (``udp``)
 
 from __future__ import annotations
 
+import math
 import os
 import select
 from typing import TYPE_CHECKING, Final
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 _SLICE: Final = 0.005
+"""Seconds after which a turn ends."""
 _BATCH: Final = 32
 """Sockets served for one look at the epoll: of many, the first leave the processor's cache before the end."""
 _POLITE_LOOKS: Final = 8
+_LONG: Final = 0.0035
+_OFFENDED: Final = 0.05
+"""Who keeps the core for so long is no peer that answers; for so long we do not offer it again, seconds."""
 
 
 @implementer(IReadDescriptor)
 class Hub:
     """All sockets in one epoll behind one descriptor; a readable socket's handler gets the time, in seconds.
 
-    What a handler raises goes to ``on_error`` and harms no other socket. A batch ends after a few
+    What a handler raises goes to ``on_error`` and harms no other socket. A turn ends after a few
     milliseconds, so that the rest of the process has its turn. ``is_crowded``: more sockets have something to
     read than are served at once. ``handlers``, by descriptor: that of an added socket may be exchanged.
     """
@@ -40,6 +45,7 @@ class Hub:
         self.handlers: list[Callable[[float], None] | None] = []  # descriptors are small numbers
         self.is_crowded = False
         self.is_lost = False
+        self._polite_from = -math.inf
 
     def add(self, fileno: int, handler: Callable[[float], None]) -> None:
         """Call ``handler`` whenever the socket has something to read."""
@@ -79,17 +85,25 @@ class Hub:
                         self._on_error(error)
             if now >= end or self._epoll.closed:
                 break
-            events = poll(0, _BATCH) or (self._wait_politely(end) if len(events) > 1 else [])
+            is_one_of_several = len(events) > 1 and now >= self._polite_from
+            events = poll(0, _BATCH) or (self._wait_politely(end) if is_one_of_several else [])
 
     def _wait_politely(self, end: float) -> list[tuple[int, int]]:
         """What is readable a few microseconds later, when whoever else wants this core has had it.
 
-        Of many peers one mostly answers in that time; to be woken through the reactor costs more.
+        Of several peers one mostly answers in that time; to be woken through the reactor costs more.
         """
+        before = self._clock()
         for _ in range(_POLITE_LOOKS):
             os.sched_yield()
-            if (events := self._epoll.poll(0, _BATCH)) or self._clock() >= end:
+            events = self._epoll.poll(0, _BATCH)
+            now = self._clock()
+            if now - before > _LONG:
+                self._polite_from = now + _OFFENDED
                 return events
+            if events or now >= end:
+                return events
+            before = now
         return []
 
     def connectionLost(self, reason: Failure) -> None:
