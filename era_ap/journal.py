@@ -27,11 +27,11 @@ _TOKEN_LENGTH: Final = 32
 _TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9])(p/)[A-Za-z0-9_~-]{{{_TOKEN_LENGTH},}}", re.IGNORECASE)
 """The token of a temporary address; whoever has it and the phone's address may fetch the phone's file."""
 
-_REMEMBERED: Final = 1024
+_OPTIONS: Final = 1024
 _SUBJECTS: Final = 8192
 """The phones of a large site ask for the same files day after day: what was said of them is known still."""
-_MEMORABLE: Final = 256
-"""Characters of what a phone chose, so that a stranger's long names do not fill the memory."""
+_MEMORABLE: Final = 128
+"""Characters of a name: a stranger's long ones are not to fill the memory."""
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -65,7 +65,8 @@ class Record:
         if self.status is not None:
             said += f', "status": {self.status}'
         subject = self.subject
-        about = _known_about if len(subject.file) + len(subject.detail) <= _MEMORABLE else _about
+        is_usual = len(subject.file) <= _MEMORABLE and not subject.detail
+        about = _known_about if is_usual else _about
         said += f'{about(self.reason, subject)}, "bytes": {self.size}{_agreed(self.options)}'
         said += f', "retransmits": {self.retransmits}, "seconds": {round(self.seconds, 6)}'
         return f"{said}{_text('agent', _safe(self.agent))}{_text('detail', _safe(self.subject.detail))}"
@@ -100,7 +101,7 @@ def _about(reason: Reason, subject: Subject) -> str:
 _known_about: Final = lru_cache(_SUBJECTS)(_about)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_OPTIONS)
 def _agreed(options: Pairs) -> str:
     numbers = ", ".join([f'"{name}": {number}' for name, number in options])
     return f', "options": {{{numbers}}}' if options else ""

@@ -98,8 +98,8 @@ class Bench:
             reader.doRead()  # type: ignore[attr-defined]
 
     def pass_time(self, seconds: float) -> None:
-        for _ in range(round(seconds / 0.025)):
-            self.reactor.advance(0.025)
+        for _ in range(round(seconds / 0.01)):
+            self.reactor.advance(0.01)
             self.work()
 
     def phone(self, address: str = "127.0.0.1") -> Phone:
