@@ -256,13 +256,15 @@ class RealEnsemble:
         from it and does not end by itself: it is started anew, as by its operator.
         """
         until = time.monotonic() + START_SECONDS
-        self.wait_serving()
-        while not commits(self.connect, self.servers[0].prefix):
+        while True:
+            half_dead = [server for server in self.servers if server.is_half_dead]
+            for server in half_dead:
+                server.kill()
+                server.start()
+            self.wait_serving()
+            if commits(self.connect, self.servers[0].prefix) and not half_dead:
+                return
             assert time.monotonic() < until, "the servers commit nothing"
-            for server in self.servers:
-                if server.is_half_dead:
-                    server.kill()
-                    server.start()
 
     def leader(self) -> Server:
         """The server that leads the ensemble (has nothing to do with who leads PnP)."""

@@ -182,6 +182,7 @@ def test_servers_that_end_one_by_one_leave_the_leader_as_it_is(own_servers: Real
             site.longest_gap = 0.0
             await site.until(site.in_contact_since(time.monotonic()))
             await asyncio.to_thread(own_servers.start)
+            await asyncio.to_thread(own_servers.recover)
             await site.until(site.in_contact_since(time.monotonic()))
             assert await site.leading() == "ap1"
             assert site.longest_gap <= 2 + SLACK
