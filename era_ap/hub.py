@@ -24,6 +24,7 @@ _SLICE: Final = 0.005
 _BATCH: Final = 32
 """Sockets served for one look at the epoll: of many, the first leave the processor's cache before the end."""
 _POLITE_LOOKS: Final = 8
+"""How often in a row we offer the core to others."""
 _LONG: Final = 0.0035
 _OFFENDED: Final = 0.05
 """Who keeps the core for so long is no peer that answers; for so long we do not offer it again, seconds."""

@@ -240,10 +240,10 @@ class RealEnsemble:
         self.wait_serving()
         return self
 
-    def wait_serving(self, servers: Sequence[Server] | None = None) -> None:
+    def wait_serving(self) -> None:
         """Wait until the servers are part of a quorum."""
         until = time.monotonic() + START_SECONDS
-        for server in self.servers if servers is None else servers:
+        for server in self.servers:
             while not server.mode():
                 if time.monotonic() > until or server.process is None or server.process.poll() is not None:
                     out = (server.folder / "out").read_text(errors="replace")[-2000:]
